@@ -1,0 +1,7 @@
+"""``python -m tsavo`` is the command line."""
+
+import sys
+
+from tsavo.cli import main
+
+sys.exit(main())

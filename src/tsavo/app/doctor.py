@@ -1,0 +1,185 @@
+"""What is wrong with an installation, and the mend. Reads; never changes anything."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import httpx
+import msgspec
+
+from tsavo.app.parts import open_artifacts, open_database
+from tsavo.app.settings import Settings, load_settings
+from tsavo.journal import Journal, journals
+from tsavo.registry import list_models, list_versions, schema_revision
+from tsavo.storage import ArtifactStore, Home
+from tsavo.vocabulary import TsavoError
+
+__all__ = ["Examination", "examine"]
+
+_LEAST_FREE: Final = 1024**3
+_WORKER_LIBRARIES: Final = ("onnx", "pandas", "sklearn", "skl2onnx", "skops")
+# More versions than these are a matter of minutes; the newest of each model are the ones that serve.
+_MOST_ARTIFACTS: Final = 2_000
+_BACKLOG_ROWS: Final = 100_000
+
+
+class Examination(msgspec.Struct, frozen=True):
+    """One thing that was looked at: what was found and, when it is not well, what to do."""
+
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+
+
+def examine(home: Home) -> list[Examination]:
+    """Look at everything that can be looked at; an examination that fails is itself a finding."""
+    looks: list[tuple[str, Callable[[], Examination]]] = [
+        ("python", _python),
+        ("settings", lambda: _settings(home)),
+        ("home", lambda: _home(home)),
+        ("disk", lambda: _disk(home)),
+        ("processes", lambda: _processes(home)),
+        ("registration", _registration),
+    ]
+    if home.exists():
+        looks += [
+            ("registry", lambda: _registry(home)),
+            ("artifacts", lambda: _artifacts(home)),
+            ("journal", lambda: _journal(home)),
+        ]
+    return [_safely(name, look) for name, look in looks]
+
+
+def _safely(name: str, look: Callable[[], Examination]) -> Examination:
+    try:
+        return look()
+    except TsavoError as error:
+        return Examination(name, ok=False, found=error.reason, mend=error.next_step or str(error))
+    except Exception as error:
+        return Examination(
+            name, ok=False, found=f"{type(error).__name__}: {error}", mend="see the logs in the home"
+        )
+
+
+def _python() -> Examination:
+    found = ".".join(str(part) for part in sys.version_info[:3])
+    good = (3, 11) <= sys.version_info[:2] < (3, 14)
+    return Examination("python", good, found, "" if good else "install Tsavo under Python 3.11 to 3.13")
+
+
+def _settings(home: Home) -> Examination:
+    load_settings(home)
+    return Examination("settings", ok=True, found="valid" if home.settings.exists() else "defaults")
+
+
+def _home(home: Home) -> Examination:
+    if not home.root.exists():
+        return Examination("home", ok=True, found=f"{home.root} does not exist yet; 'tsavo up' makes it")
+    home.create()
+    return Examination("home", ok=True, found=str(home.root))
+
+
+def _disk(home: Home) -> Examination:
+    place = home.root if home.root.exists() else home.root.parent
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    good = free >= _LEAST_FREE
+    mend = "" if good else "make room, or move the home: without room, requests are refused rather than lost"
+    return Examination("disk", good, f"{free / 1024**3:.1f} GiB free", mend)
+
+
+def _processes(home: Home) -> Examination:
+    addresses = home.addresses()
+    if addresses is None:
+        return Examination("processes", ok=True, found="nothing runs; 'tsavo up --detach' starts it")
+    silent = []
+    for name, url in (
+        ("gateway", f"{addresses.gateway}/v2/health/ready"),
+        ("console", f"{addresses.console}/api/status"),
+    ):
+        try:
+            if httpx.get(url, timeout=5).status_code != httpx.codes.OK:
+                silent.append(name)
+        except httpx.HTTPError:
+            silent.append(name)
+    mend = "" if not silent else f"see {home.logs}, then 'tsavo down' and 'tsavo up --detach'"
+    found = f"up, process {addresses.pid}" if not silent else f"{' and '.join(silent)} do not answer"
+    return Examination("processes", not silent, found, mend)
+
+
+def _registration() -> Examination:
+    missing = [name for name in _WORKER_LIBRARIES if importlib.util.find_spec(name) is None]
+    if not missing:
+        return Examination("registration", ok=True, found="scikit-learn and ONNX models can be registered")
+    return Examination(
+        "registration",
+        ok=False,
+        found=f"missing: {', '.join(missing)}",
+        mend="pip install 'tsavo[sklearn]'",
+    )
+
+
+def _registry(home: Home) -> Examination:
+    database = open_database(home, load_settings(home), read_only=True)
+    try:
+        with database.read() as connection:
+            revision = schema_revision(connection)
+            models = list_models(connection, limit=1).total
+    finally:
+        database.close()
+    return Examination("registry", ok=True, found=f"{models} models, schema {revision}")
+
+
+def _artifacts(home: Home) -> Examination:
+    settings = load_settings(home)
+    store = open_artifacts(home, settings)
+    looked, damaged = 0, []
+    for label, digest in _newest_artifacts(home, settings):
+        looked += 1
+        try:
+            store.verify(digest)
+        except TsavoError:
+            damaged.append(label)
+    if damaged:
+        found = f"{len(damaged)} of {looked} damaged or missing: {', '.join(damaged[:5])}"
+        return Examination(
+            "artifacts", ok=False, found=found, mend="restore them from a backup or register them again"
+        )
+    return Examination("artifacts", _writable(store), f"{looked} newest versions are intact")
+
+
+def _newest_artifacts(home: Home, settings: Settings) -> list[tuple[str, str]]:
+    database = open_database(home, settings, read_only=True)
+    found: list[tuple[str, str]] = []
+    try:
+        with database.read() as connection:
+            for model in list_models(connection, limit=1000).items:
+                versions = list_versions(connection, model.name, limit=5).items
+                found.extend((str(version.ref), version.artifact) for version in versions)
+                if len(found) >= _MOST_ARTIFACTS:
+                    break
+    finally:
+        database.close()
+    return found
+
+
+def _writable(store: ArtifactStore) -> bool:
+    return store.writable()
+
+
+def _journal(home: Home) -> Examination:
+    rows, files = 0, journals(home.journal)
+    for path in files:
+        with Journal(path) as journal:
+            rows += journal.size().rows
+    good = rows < _BACKLOG_ROWS
+    mend = "" if good else f"the keeper is behind: see {home.logs / 'keeper.log'}"
+    return Examination(
+        "journal", good, f"{rows} records wait to be shipped in {len(files)} journals", mend
+    )

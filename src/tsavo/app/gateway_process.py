@@ -1,0 +1,68 @@
+"""One gateway worker: the data plane as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Final
+
+import uvloop
+
+from tsavo.app.child import Child, report_fault, run_child, serve
+from tsavo.app.parts import open_artifacts, open_database
+from tsavo.endpoints import DataPlane, LoadedVersion, RouteFollower, VersionShelf, version_loader
+from tsavo.journal import JournalWriter
+from tsavo.rest import Gateway
+from tsavo.runtimes import Runtime
+from tsavo.storage import IdSource, SystemClock
+from tsavo.vocabulary import TsavoError, Version
+
+__all__ = ["main"]
+
+_THREADS: Final = 4
+
+
+def main() -> None:
+    """Entry of ``python -m tsavo.app.gateway_process``."""
+    run_child(lambda child: uvloop.run(_serve(child)))
+
+
+async def _serve(child: Child) -> None:
+    settings = child.settings.gateway
+    loop = asyncio.get_running_loop()
+    database = open_database(child.home, child.settings)
+    artifacts = open_artifacts(child.home, child.settings)
+    threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
+    clock = SystemClock()
+
+    def build(version: Version, runtime: Runtime | TsavoError) -> LoadedVersion:
+        return LoadedVersion(version, runtime, max_rows=settings.max_rows, threads=threads)
+
+    shelf = VersionShelf(version_loader(database, artifacts, build), threads)
+    journal = JournalWriter(child.home.journal / f"gateway-{child.worker}.db")
+    journal.start(loop)
+    plane = DataPlane(shelf, journal, IdSource(clock).new, clock.nanoseconds)
+    follower = RouteFollower(database, plane, shelf, every=settings.follow_seconds, report=report_fault)
+    await loop.run_in_executor(threads, follower.read_all)
+    gateway = Gateway(
+        plane, version=version("tsavo"), max_body=settings.max_body_mib * 1024 * 1024, report=report_fault
+    )
+    follower.start(loop)
+    gateway.ready = True
+    # What lives until the end need not be looked at by every garbage collection.
+    gc.collect()
+    gc.freeze()
+    try:
+        await serve(gateway, child)
+    finally:
+        gateway.ready = False
+        await loop.run_in_executor(threads, follower.stop)
+        await plane.close()
+        await loop.run_in_executor(None, journal.close)
+        database.close()
+
+
+if __name__ == "__main__":
+    main()

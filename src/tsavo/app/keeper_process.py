@@ -1,0 +1,118 @@
+"""The keeper: ships the journals to the lake, looks at the monitors, raises alerts, keeps the lake tidy."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from typing import Final
+
+from tsavo.alerts import raise_alerts
+from tsavo.app.child import Child, report_fault, run_child
+from tsavo.app.parts import build_parts
+from tsavo.monitors import Watch
+from tsavo.registry import list_routes
+from tsavo.storage import Connection
+from tsavo.vocabulary import Finding, Route
+
+__all__ = ["Keeper", "main"]
+
+_LOG: Final = logging.getLogger("tsavo.keeper")
+_PAGE: Final = 1000
+
+
+class Keeper:
+    """The background loop of one home."""
+
+    def __init__(self, child: Child) -> None:
+        self._settings = child.settings.keeper
+        self._parts = build_parts(child.home, child.settings)
+        self._watch = Watch(
+            self._parts.database, self._parts.lake, self._parts.artifacts, self._parts.clock, self._raise
+        )
+        self._stop = threading.Event()
+        self._maintained = time.monotonic()
+        # After a start nobody knows which endpoints have rows that their monitors have not seen.
+        self._behind: set[str] | None = None
+
+    def stop(self) -> None:
+        """Leave the loop after the present step."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Work until stopped; a round that fails is reported and tried again."""
+        failing = False
+        while not self._stop.is_set():
+            try:
+                busy = self.round()
+            except Exception as error:  # a full disk or a locked database must not end the keeper
+                report_fault(error)
+                failing, busy = True, False
+                self._behind = None
+            else:
+                if failing:
+                    report_fault(None)
+                failing = False
+            if not busy:
+                self._stop.wait(self._settings.ship_seconds)
+        self._parts.database.close()
+
+    def round(self) -> bool:
+        """Ship, watch, tidy; return whether there is more to do at once."""
+        shipped = self._parts.lake.ship()
+        for complaint in shipped.quarantined:
+            _LOG.error("a journal record could not be read and was set aside: %s", complaint)
+        if self._behind is not None:
+            self._behind |= shipped.endpoints
+        for route in self._routes_to_watch():
+            if self._stop.is_set():
+                return False
+            self._look(route)
+        self._behind = set()
+        if time.monotonic() - self._maintained > self._settings.maintain_minutes * 60:
+            self._parts.lake.maintain()
+            self._maintained = time.monotonic()
+        return shipped.more
+
+    def _look(self, route: Route) -> None:
+        try:
+            while self._watch.look(route) and not self._stop.is_set():
+                continue
+        except Exception as error:  # one endpoint's monitors must not keep the others from being looked at
+            _LOG.exception("the monitors of %s failed: %s", route.endpoint, error)
+
+    def _routes_to_watch(self) -> list[Route]:
+        if self._behind is not None and not self._behind:
+            return []
+        routes: list[Route] = []
+        offset: int | None = 0
+        with self._parts.database.read() as connection:
+            while offset is not None:
+                page = list_routes(connection, offset=offset, limit=_PAGE)
+                routes.extend(
+                    route for route in page.items if self._behind is None or route.endpoint in self._behind
+                )
+                offset = page.next_offset
+        return routes
+
+    def _raise(self, connection: Connection, findings: list[Finding]) -> None:
+        for alert in raise_alerts(connection, findings, self._parts.clock.now()):
+            _LOG.warning("alert %s on %s: %s", alert.id, alert.endpoint, alert.text)
+
+
+def main() -> None:
+    """Entry of ``python -m tsavo.app.keeper_process``."""
+
+    def work(child: Child) -> None:
+        keeper = Keeper(child)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: keeper.stop())
+        child.ready()
+        keeper.run()
+
+    run_child(work)
+
+
+if __name__ == "__main__":
+    main()

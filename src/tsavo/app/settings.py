@@ -1,0 +1,245 @@
+"""Settings: ``tsavo.toml`` in the home, over it ``TSAVO_<TABLE>_<KEY>``, over that the command line.
+
+Unknown keys are refused, in the file and in the environment: a setting with a typing error must not be silent.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from tsavo.storage import Home
+from tsavo.vocabulary import Invalid, Refused, Unreadable
+
+__all__ = [
+    "ConsoleSettings",
+    "GatewaySettings",
+    "KeeperSettings",
+    "Settings",
+    "StorageSettings",
+    "load_settings",
+    "read_effective",
+]
+
+_MIB: Final = 1024 * 1024
+# These name the home and the server; they are not settings of a home.
+_NOT_SETTINGS: Final = frozenset({"TSAVO_HOME", "TSAVO_URL", "TSAVO_USER"})
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The data plane.
+
+    Attributes
+    ----------
+    host
+        Address to listen on; loopback only for now.
+    port
+        0 takes a free one.
+    workers
+        Gateway processes; they share the port, and each has a journal of its own.
+    max_body_mib
+        Larger requests are refused.
+    max_rows
+        Rows that one request may have.
+    follow_seconds
+        How often a worker asks for newer routes; a change is effective within this time.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    max_body_mib: int = 32
+    max_rows: int = 100_000
+    follow_seconds: float = 0.2
+
+
+class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The control plane and its pages.
+
+    Attributes
+    ----------
+    host
+        Address to listen on; loopback only for now.
+    port
+        0 takes a free one.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8090
+
+
+class KeeperSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The background loop.
+
+    Attributes
+    ----------
+    ship_seconds
+        Pause between two rounds of shipping the journal to the lake and looking at the monitors.
+    maintain_minutes
+        How often small files of the lake are merged.
+    """
+
+    ship_seconds: float = 1.0
+    maintain_minutes: float = 10.0
+
+
+class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where things are kept; empty means in the home.
+
+    Attributes
+    ----------
+    registry
+        ``postgresql+psycopg://…`` for PostgreSQL (extra ``postgresql``).
+    artifacts
+        URL of an object store (``s3://…``, ``gs://…``, ``az://…``).
+    """
+
+    registry: str = ""
+    artifacts: str = ""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings of a home."""
+
+    gateway: GatewaySettings = GatewaySettings()
+    console: ConsoleSettings = ConsoleSettings()
+    keeper: KeeperSettings = KeeperSettings()
+    storage: StorageSettings = StorageSettings()
+
+
+def load_settings(
+    home: Home,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """Read and check the settings of `home`.
+
+    Parameters
+    ----------
+    overrides
+        Table -> key -> value from the command line; ``None`` values are not set.
+
+    Raises
+    ------
+    Unreadable
+        When ``tsavo.toml`` is not TOML.
+    Invalid
+        For an unknown key or a value that does not fit, naming it.
+    Refused
+        For an address that is not loopback.
+    """
+    tables = _from_file(home)
+    for (table, key), (variable, text) in _from_environment(environment).items():
+        tables.setdefault(table, {})[key] = _checked_variable(table, key, variable, text)
+    for table, values in (overrides or {}).items():
+        tables.setdefault(table, {}).update(
+            {key: value for key, value in values.items() if value is not None}
+        )
+    try:
+        settings = msgspec.convert(tables, Settings)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at ")
+        raise Invalid(
+            f"a setting is wrong: {reason}",
+            field=path.strip("`$.") or "tsavo.toml",
+            expected="a setting from docs/settings.md",
+            next_step=f"mend it in {home.settings} or in the TSAVO_* variables",
+        ) from error
+    return _checked(settings)
+
+
+def read_effective(home: Home) -> Settings:
+    """The settings that the running supervisor wrote down for its processes."""
+    return msgspec.json.decode((home.run / "settings.json").read_bytes(), type=Settings)
+
+
+def _from_file(home: Home) -> dict[str, dict[str, Any]]:
+    try:
+        text = home.settings.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise Unreadable(
+            "the settings cannot be read", field=str(home.settings), found=error.strerror
+        ) from error
+    try:
+        return tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Unreadable(f"the settings are not TOML: {error}", field=str(home.settings)) from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[tuple[str, str], tuple[str, str]]:
+    found = {}
+    tables = {field.name for field in msgspec.structs.fields(Settings)}
+    for variable, text in environment.items():
+        if not variable.startswith("TSAVO_") or variable in _NOT_SETTINGS:
+            continue
+        table, _, key = variable.removeprefix("TSAVO_").lower().partition("_")
+        if table not in tables or not key:
+            raise Invalid(
+                "there is no such setting",
+                field=variable,
+                expected=f"TSAVO_<TABLE>_<KEY> with a table of {sorted(tables)}",
+                next_step="correct or unset the variable",
+            )
+        found[table, key] = (variable, text)
+    return found
+
+
+def _checked_variable(table: str, key: str, variable: str, text: str) -> Any:
+    kinds = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    known = {field.name: field.type for field in msgspec.structs.fields(kinds[table])}
+    if key not in known:
+        raise Invalid(
+            "there is no such setting",
+            field=variable,
+            expected=f"one of {sorted(f'TSAVO_{table.upper()}_{name.upper()}' for name in known)}",
+            next_step="correct or unset the variable",
+        )
+    try:
+        return msgspec.convert(text, known[key], strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(
+            "a setting is wrong", field=variable, found=text, expected=known[key].__name__
+        ) from error
+
+
+def _checked(settings: Settings) -> Settings:
+    for table, host in (("gateway", settings.gateway.host), ("console", settings.console.host)):
+        if not _is_loopback(host):
+            raise Refused(
+                "Tsavo answers on loopback only until it has accounts",
+                field=f"{table}.host",
+                found=host,
+                expected="127.0.0.1 or ::1",
+                next_step="use a reverse proxy with authentication on this machine, or an SSH tunnel",
+            )
+    for name, port in (("gateway.port", settings.gateway.port), ("console.port", settings.console.port)):
+        _within(name, port, 0, 65_535)
+    _within("gateway.workers", settings.gateway.workers, 1, 64)
+    _within("gateway.max_body_mib", settings.gateway.max_body_mib, 1, 1024)
+    _within("gateway.max_rows", settings.gateway.max_rows, 1, 10_000_000)
+    _within("gateway.follow_seconds", settings.gateway.follow_seconds, 0.02, 0.8)
+    _within("keeper.ship_seconds", settings.keeper.ship_seconds, 0.05, 3600)
+    _within("keeper.maintain_minutes", settings.keeper.maintain_minutes, 0.1, 10_000)
+    return settings
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise Invalid("a setting is out of range", field=name, found=value, expected=f"{low} to {high}")

@@ -1,0 +1,98 @@
+"""The index of commands, and what happens when one fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from cyclopts import App, CycloptsError, Group
+
+from tsavo.vocabulary import TsavoError
+
+__all__ = ["application", "main"]
+
+_DONE, _FAILED, _USAGE = 0, 1, 2
+_INTERRUPTED: Final = 130
+
+# Group -> command -> module, and what it does in one line: shown by --help without importing the module.
+_COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "Start here": {
+        "up": ("up", "Start the gateway, the console and the keeper; print where they answer."),
+        "down": ("up", "Stop what runs on a home, cleanly."),
+        "demo": ("demo", "Show the whole loop on real data, then leave it running."),
+        "doctor": ("watching", "Look for what is wrong with this installation, and say the mend."),
+    },
+    "Models": {
+        "register": ("registering", "Check, compile and keep a model file as a new version."),
+        "deploy": ("registering", "Make a version the champion of an endpoint, or its shadow."),
+        "ls": ("looking", "List endpoints, or models."),
+        "show": ("looking", "Everything about an endpoint, a model or a version."),
+        "diff": ("looking", "What differs between two versions."),
+    },
+    "Decisions": {
+        "score": ("scoring", "Score a table; the answers come with decision ids."),
+        "outcomes": ("scoring", "Record what really happened."),
+        "sql": ("looking", "Run one SELECT over decisions, outcomes and monitors."),
+        "decision": ("looking", "One decision, and the version that made it."),
+    },
+    "Watch and act": {
+        "monitors": ("watching", "What the monitors of an endpoint say now."),
+        "alerts": ("watching", "List open alerts."),
+        "ack": ("watching", "Acknowledge an alert."),
+        "resolve": ("watching", "Resolve an alert."),
+        "plug": ("registering", "Pull the plug: the fallback answers at once. --off puts it back."),
+        "promote": ("registering", "Make the shadow challenger the champion."),
+        "rollback": ("registering", "Go back to the champion before the present one."),
+    },
+}
+
+
+def application() -> App:
+    """The whole command line; a command's module is imported when it is needed."""
+    from importlib.metadata import version
+
+    app = App(
+        name="tsavo",
+        help="Tsavo: the last mile of machine learning. Check, serve, record, watch and stop any trained model.",
+        version=lambda: version("tsavo"),
+        help_format="plaintext",
+    )
+    for place, (title, commands) in enumerate(_COMMANDS.items()):
+        group = Group(title, sort_key=place)
+        for name, (module, what) in commands.items():
+            app.command(f"tsavo.cli.{module}:{name}", name=name, group=group, help=what)
+    return app
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    try:
+        answer = application()(
+            list(sys.argv[1:] if words is None else words),
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+        sys.stdout.flush()
+        return answer if isinstance(answer, int) else _DONE
+    except TsavoError as error:
+        _complain(str(error))
+        return _FAILED
+    except CycloptsError as error:
+        _complain(" ".join(str(error).split()) + " Next: see 'tsavo --help'")
+        return _USAGE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as 'head' does; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _DONE
+    except OSError as error:
+        _complain(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+        return _FAILED
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"tsavo: {text}\n")

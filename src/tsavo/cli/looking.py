@@ -1,0 +1,261 @@
+"""``ls``, ``show``, ``diff``, ``sql``, ``decision``: looking at what there is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from tsavo.cli.options import Common, Options
+from tsavo.cli.printing import print_json, print_pairs, print_table
+from tsavo.cli.telling import tell_endpoint, tell_model, tell_version
+from tsavo.vocabulary import NotFound, Unavailable, Version, VersionRef
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["decision", "diff", "ls", "show", "sql"]
+
+
+def ls(
+    what: Literal["endpoints", "models"] = "endpoints",
+    *,
+    search: str = "",
+    options: Common = Options(),  # noqa: B008 -- frozen
+) -> int:
+    """List endpoints, or models.
+
+    Parameters
+    ----------
+    what
+        endpoints or models.
+    search
+        Only those whose name contains this.
+    """
+    with options.connected() as client:
+        if what == "models":
+            models = list(client.models(search))
+            if options.json:
+                print_json(models)
+                return 0
+            rows: list[list[Any]] = [
+                [model.name, model.owner, model.created, model.brief.problem] for model in models
+            ]
+            print_table(
+                ("model", "owner", "created", "problem"), rows, nothing="No models yet. Next: tsavo register"
+            )
+            return 0
+        routes = list(client.endpoints(search))
+    if options.json:
+        print_json(routes)
+        return 0
+    rows = [
+        [
+            route.endpoint,
+            route.champion,
+            "plug pulled" if route.plug else "serving",
+            [challenger.version for challenger in route.challengers],
+            route.changed,
+        ]
+        for route in routes
+    ]
+    print_table(
+        ("endpoint", "champion", "state", "shadow", "changed"),
+        rows,
+        nothing="No endpoints yet. Next: tsavo deploy",
+    )
+    return 0
+
+
+def show(
+    name: str,
+    *,
+    options: Common = Options(),  # noqa: B008 -- frozen
+) -> int:
+    """Everything about an endpoint, a model (NAME) or a version (MODEL@N).
+
+    Parameters
+    ----------
+    name
+        What to show; where an endpoint and a model share a name, both are shown.
+    """
+    with options.connected() as client:
+        if "@" in name:
+            version = client.version(name)
+            if options.json:
+                print_json(version)
+            else:
+                tell_version(version)
+            return 0
+        found: dict[str, Any] = {}
+        for kind, ask in (("endpoint", client.details), ("model", client.model)):
+            try:
+                found[kind] = ask(name)
+            except NotFound:
+                continue
+    if not found:
+        raise NotFound(
+            "there is no endpoint and no model of this name",
+            field="name",
+            found=name,
+            next_step="see 'tsavo ls'",
+        )
+    if options.json:
+        print_json(found)
+        return 0
+    if "endpoint" in found:
+        tell_endpoint(found["endpoint"])
+    if "model" in found:
+        tell_model(found["model"])
+    return 0
+
+
+def diff(
+    first: str,
+    second: str,
+    *,
+    options: Common = Options(),  # noqa: B008 -- frozen
+) -> int:
+    """What differs between two versions: signature, checks, lineage, reference.
+
+    Parameters
+    ----------
+    first
+        MODEL@N.
+    second
+        MODEL@N.
+    """
+    refs = [VersionRef.parse(first), VersionRef.parse(second)]
+    with options.connected() as client:
+        one, other = (_flat(client.version(ref)) for ref in refs)
+    changes = [
+        {"what": key, first: one.get(key), second: other.get(key)}
+        for key in dict.fromkeys([*one, *other])
+        if one.get(key) != other.get(key)
+    ]
+    if options.json:
+        print_json(changes)
+        return 0
+    rows = [[change["what"], change[first], change[second]] for change in changes]
+    print_table(("", first, second), rows, nothing="They do not differ.")
+    return 0
+
+
+def _flat(version: Version) -> dict[str, Any]:
+    """What can be compared of a version, under names a person knows."""
+    signature, lineage = version.signature, version.lineage
+    flat: dict[str, Any] = {"task": signature.task, "classes": signature.classes}
+    for field in signature.inputs:
+        flat[f"input {field.name}"] = f"{field.dtype}{' nullable' if field.nullable else ''}"
+        flat[f"input {field.name} categories"] = field.categories
+        flat[f"input {field.name} range"] = (field.low, field.high)
+    for output in signature.outputs:
+        flat[f"output {output.name}"] = f"{output.dtype}{f'[{output.width}]' if output.width else ''}"
+    for check in version.checks:
+        flat[f"check {check.name}"] = f"{'ok' if check.passed else 'NO'}: {check.summary}"
+    for name in (
+        "framework",
+        "source_name",
+        "source_digest",
+        "data_digest",
+        "code_commit",
+        "python",
+        "registered_by",
+    ):
+        flat[name] = getattr(lineage, name)
+    flat |= {f"library {name}": found for name, found in lineage.libraries.items()}
+    flat |= {"artifact": version.artifact, "artifact bytes": version.artifact_bytes}
+    if version.reference is not None:
+        flat |= {"reference": version.reference.digest, "reference rows": version.reference.rows}
+    return flat
+
+
+def sql(
+    query: str,
+    *,
+    limit: int = 10_000,
+    output: Path | None = None,
+    options: Common = Options(),  # noqa: B008 -- frozen
+) -> int:
+    """Run one SELECT over decisions, outcomes and monitors. Works on a stopped home, too.
+
+    Every endpoint is a view under its own name (in double quotes where it has a dash or a dot), with its features,
+    its outputs and, when known, the outcome. 'decisions' has the system columns of all endpoints.
+
+    Parameters
+    ----------
+    query
+        SQL (DuckDB), such as 'select role, count(*) from decisions group by 1'.
+    limit
+        At most so many rows.
+    output
+        Write a CSV, Parquet or JSON file instead of printing.
+    """
+    table = _ask(query, limit, options)
+    truncated = (table.schema.metadata or {}).get(b"truncated") == b"true"
+    if output is not None:
+        from tsavo.client import write_table
+
+        output.write_bytes(write_table(table, output))
+    elif options.json:
+        print_json(table.to_pylist())
+    else:
+        print_table(table.column_names, [list(row.values()) for row in table.to_pylist()], nothing="No rows.")
+    if truncated:
+        print(f"Cut after {limit:,} rows; ask for more with --limit.", file=sys.stderr)
+    return 0
+
+
+def _ask(query: str, limit: int, options: Options) -> pa.Table:
+    try:
+        with options.connected() as client:
+            return client.sql(query, limit=limit)
+    except Unavailable as error:
+        if options.url or error.reason != "no Tsavo answers":
+            raise
+        from tsavo.app.offline import open_home
+        from tsavo.storage import Home
+
+        return open_home(Home(options.home)).sql(query, limit)
+
+
+def decision(
+    decision_id: str,
+    *,
+    options: Common = Options(),  # noqa: B008 -- frozen
+) -> int:
+    """One decision: what came in, what went out, which version, what became of it. Works on a stopped home, too.
+
+    Parameters
+    ----------
+    decision_id
+        As it came with the answer.
+    """
+    try:
+        with options.connected() as client:
+            told = client.decision(decision_id)
+    except Unavailable as error:
+        if options.url or error.reason != "no Tsavo answers":
+            raise
+        from tsavo.app.offline import open_home
+        from tsavo.storage import Home
+
+        told = open_home(Home(options.home)).decision(decision_id)
+    if options.json:
+        print_json(told)
+        return 0
+    made = dict(told["decision"])
+    inputs, outputs = made.pop("features", {}), made.pop("prediction", {})
+    print_pairs([(name, value) for name, value in made.items() if name not in ("explanation", "shadows")])
+    print("\ninputs")
+    print_pairs([(f"  {name}", "(missing)" if value is None else value) for name, value in inputs.items()])
+    print("\noutputs")
+    print_pairs([(f"  {name}", value) for name, value in outputs.items()])
+    version = msgspec.convert(told["version"], Version)
+    lineage = version.lineage
+    print(
+        f"\n{version.ref}, registered by {lineage.registered_by} on {version.created:%Y-%m-%d} from {lineage.source_name}"
+    )
+    return 0

@@ -1,0 +1,46 @@
+"""What every command that asks a server has in common: where it is, and how to print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from tsavo.client import Client
+
+__all__ = ["Common", "Options"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of every command.
+
+    Parameters
+    ----------
+    home
+        The home whose running Tsavo is asked (default: TSAVO_HOME, else the platform's data folder).
+    url
+        The console's address, instead of a home (default: TSAVO_URL).
+    json
+        Print one JSON document.
+    """
+
+    home: Path | None = None
+    url: str | None = None
+    json: Annotated[bool, Parameter(negative="")] = False
+
+    @contextmanager
+    def connected(self) -> Iterator[Client]:
+        """A client of the server that the options name."""
+        from tsavo.client import connect
+
+        with connect(self.url, home=self.home) as client:
+            yield client
+
+
+Common = Annotated[Options, Parameter(name="*")]

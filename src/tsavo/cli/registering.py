@@ -1,0 +1,246 @@
+"""``register``, ``deploy`` and what else changes what serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from tsavo.cli.options import Common, Options
+from tsavo.cli.printing import print_json
+from tsavo.vocabulary import Invalid, Route
+
+if TYPE_CHECKING:
+    from tsavo.client import Client, Registered
+
+__all__ = ["deploy", "plug", "promote", "register", "rollback"]
+
+_Flag = Annotated[bool, Parameter(negative="")]
+_Versions = Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)]
+
+
+def register(
+    source: str,
+    *,
+    name: str,
+    reference: Path | None = None,
+    target: str | None = None,
+    trust: _Flag = False,
+    problem: str = "",
+    decision: str = "",
+    value: str = "",
+    assumptions: str = "",
+    options: Common = Options(),  # noqa: B008 -- frozen
+) -> int:
+    """Check, compile and keep a model file as the next version of a model.
+
+    Parameters
+    ----------
+    source
+        The model file: skops, ONNX, or (with --trust) pickle or joblib.
+    name
+        What the model is called.
+    reference
+        Table (Parquet, CSV, JSON) that the model is checked on and later compared with.
+    target
+        The reference column that holds what really happened.
+    trust
+        You vouch for a file that can carry code; your name is recorded.
+    problem
+        What the model is for: the problem.
+    decision
+        The decision that it supports.
+    value
+        What it is worth to the business.
+    assumptions
+        What it takes for granted.
+    """
+    brief = {"problem": problem, "decision": decision, "value": value, "assumptions": assumptions}
+    with options.connected() as client:
+        registered = client.register(
+            source,
+            name=name,
+            reference=reference,
+            target=target,
+            trust=trust,
+            brief=brief if any(brief.values()) else None,
+        )
+    if options.json:
+        print_json(registered)
+    else:
+        _tell_registered(registered)
+    return 0
+
+
+def _tell_registered(registered: Registered) -> None:
+    version = registered.version
+    was = "" if registered.new else " (the same content was registered before)"
+    print(f"{version.ref}{was}")
+    for check in version.checks:
+        print(f"  {'ok ' if check.passed else 'NO '} {check.name}: {check.summary}")
+    print(f"Next: tsavo deploy {version.ref}")
+
+
+def deploy(
+    source: str,
+    *,
+    name: str | None = None,
+    endpoint: str | None = None,
+    shadow: _Flag = False,
+    fallback: _Versions = None,
+    constant: str | None = None,
+    reference: Path | None = None,
+    target: str | None = None,
+    trust: _Flag = False,
+    why: str = "",
+    options: Common = Options(),  # noqa: B008 -- frozen
+) -> int:
+    """Make a version the champion of an endpoint, or its shadow.
+
+    Parameters
+    ----------
+    source
+        MODEL@N; MODEL for its newest version; or, with --name, a model file that is registered first.
+    name
+        Register the file under this name, then deploy it.
+    endpoint
+        The endpoint (default: called as the model).
+    shadow
+        Let the version score the same requests unseen, instead of making it the champion.
+    fallback
+        MODEL@N that takes over when the plug is pulled or the champion fails; may be given several times.
+    constant
+        JSON of a constant answer that takes over after the fallback versions.
+    reference
+        With --name: see 'tsavo register'.
+    target
+        With --name: see 'tsavo register'.
+    trust
+        With --name: see 'tsavo register'.
+    why
+        Kept in the audit trail.
+    """
+    with options.connected() as client:
+        version = source
+        if name is not None:
+            registered = client.register(source, name=name, reference=reference, target=target, trust=trust)
+            version = str(registered.version.ref)
+            if not options.json:
+                _tell_registered(registered)
+        elif Path(source).suffix and Path(source).is_file():
+            raise Invalid(
+                "a model file needs a name to be registered under",
+                field="name",
+                found=source,
+                next_step=f"tsavo deploy {source} --name NAME",
+            )
+        made = client.deploy(version, endpoint, shadow=shadow, fallback=_chain(fallback, constant), why=why)
+        _tell_route(client, made.name, made.route, options, url=made.url)
+    return 0
+
+
+def promote(
+    endpoint: str,
+    version: str | None = None,
+    *,
+    why: str = "",
+    options: Common = Options(),  # noqa: B008 -- frozen
+) -> int:
+    """Make the shadow challenger the champion.
+
+    Parameters
+    ----------
+    endpoint
+        The endpoint.
+    version
+        MODEL@N, when there are several challengers.
+    why
+        Kept in the audit trail.
+    """
+    with options.connected() as client:
+        _tell_route(client, endpoint, client.endpoint(endpoint).promote(version, why=why), options)
+    return 0
+
+
+def rollback(
+    endpoint: str,
+    *,
+    why: str = "",
+    options: Common = Options(),  # noqa: B008 -- frozen
+) -> int:
+    """Go back to the champion before the present one.
+
+    Parameters
+    ----------
+    endpoint
+        The endpoint.
+    why
+        Kept in the audit trail.
+    """
+    with options.connected() as client:
+        _tell_route(client, endpoint, client.endpoint(endpoint).rollback(why=why), options)
+    return 0
+
+
+def plug(
+    endpoint: str,
+    *,
+    off: _Flag = False,
+    fallback: _Versions = None,
+    constant: str | None = None,
+    why: str = "",
+    options: Common = Options(),  # noqa: B008 -- frozen
+) -> int:
+    """Pull the plug: the fallback answers at once, everywhere. --off puts it back.
+
+    Parameters
+    ----------
+    endpoint
+        The endpoint.
+    off
+        Put the plug back: the champion answers again.
+    fallback
+        MODEL@N that answers meanwhile (default: the endpoint's own fallback chain).
+    constant
+        JSON of a constant answer, such as '{"label": 0, "probabilities": [0.8, 0.2]}'.
+    why
+        Kept in the audit trail.
+    """
+    with options.connected() as client:
+        handle = client.endpoint(endpoint)
+        route = handle.unplug(why) if off else handle.plug(why, fallback=_chain(fallback, constant))
+        _tell_route(client, endpoint, route, options)
+    return 0
+
+
+def _chain(versions: list[str] | None, constant: str | None) -> list[Any] | None:
+    if not versions and constant is None:
+        return None
+    chain: list[Any] = [{"version": version} for version in versions or []]
+    if constant is not None:
+        try:
+            chain.append({"constant": msgspec.json.decode(constant)})
+        except msgspec.DecodeError as error:
+            raise Invalid(
+                f"not JSON: {error}",
+                field="constant",
+                found=constant,
+                expected='a JSON value, such as 0 or \'{"label": 0, "probabilities": [0.8, 0.2]}\'',
+            ) from error
+    return chain
+
+
+def _tell_route(
+    client: Client, endpoint: str, route: Route, options: Options, url: str | None = None
+) -> None:
+    if options.json:
+        print_json({"route": route, "url": url or client.endpoint(endpoint).url})
+        return
+    state = "PLUG PULLED, the fallback answers" if route.plug else f"champion {route.champion}"
+    shadows = "".join(f", shadow {challenger.version}" for challenger in route.challengers)
+    print(f"{endpoint}: {state}{shadows}")
+    if route.plug is not None and not route.fallback:
+        print("It has no fallback: callers are refused until the plug is put back.")
+    print(f"  {url or client.endpoint(endpoint).url}")

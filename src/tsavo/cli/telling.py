@@ -1,0 +1,124 @@
+"""Endpoints, models and versions, told to a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tsavo.cli.printing import print_pairs, print_table
+from tsavo.vocabulary import Alert, ConstantFallback, Finding, Model, Route, Version
+
+__all__ = ["tell_endpoint", "tell_findings", "tell_model", "tell_version"]
+
+
+def tell_endpoint(told: dict[str, Any]) -> None:
+    """An endpoint with its route, its findings and its open alerts."""
+    route = msgspec.convert(told["route"], Route)
+    chain = [
+        f"constant {step.outputs}" if isinstance(step, ConstantFallback) else str(step.version)
+        for step in route.fallback
+    ]
+    plug = route.plug
+    print_pairs(
+        [
+            ("endpoint", route.endpoint),
+            ("state", f"PLUG PULLED by {plug.by}: {plug.why or 'no reason given'}" if plug else "serving"),
+            ("champion", route.champion),
+            ("shadow", [challenger.version for challenger in route.challengers]),
+            ("fallback", chain),
+            ("changed", f"{route.changed:%Y-%m-%d %H:%M:%S} by {route.changed_by}" if route.changed else ""),
+            ("address", told.get("url")),
+        ]
+    )
+    tell_findings(msgspec.convert(told.get("findings", []), list[Finding]))
+    alerts = msgspec.convert(told.get("alerts", []), list[Alert])
+    if alerts:
+        print("\nopen alerts")
+        for alert in alerts:
+            print(f"  {alert.id}  {alert.text}")
+    print()
+
+
+def tell_findings(findings: list[Finding]) -> None:
+    """What the monitors say, in their own words."""
+    if findings:
+        print("\nmonitors")
+    for finding in findings:
+        print(f"  {'ALARM' if finding.alarm else '     '} {finding.monitor:<12} {finding.text}")
+
+
+def tell_model(told: dict[str, Any]) -> None:
+    """A model with its brief and its versions."""
+    model = msgspec.convert(told["model"], Model)
+    brief = model.brief
+    print_pairs(
+        [
+            ("model", model.name),
+            ("owner", model.owner),
+            ("problem", brief.problem),
+            ("decision", brief.decision),
+            ("value", brief.value),
+            ("assumptions", brief.assumptions),
+        ]
+    )
+    versions = msgspec.convert(told["versions"]["items"], list[Version])
+    rows = [
+        [
+            version.ref,
+            version.created,
+            version.lineage.registered_by,
+            version.lineage.framework,
+            _checks(version),
+        ]
+        for version in versions
+    ]
+    print()
+    print_table(("version", "registered", "by", "framework", "checks"), rows, nothing="No versions yet.")
+
+
+def _checks(version: Version) -> str:
+    failed = [check.name for check in version.checks if not check.passed]
+    return f"failed: {', '.join(failed)}" if failed else f"{len(version.checks)} passed"
+
+
+def tell_version(version: Version) -> None:
+    """A version with its signature, checks and lineage."""
+    lineage, signature = version.lineage, version.signature
+    print_pairs(
+        [
+            ("version", version.ref),
+            ("digest", version.digest),
+            ("task", signature.task),
+            ("classes", list(signature.classes or [])),
+            ("runtime", f"{version.runtime}, {version.artifact_bytes:,} bytes"),
+            ("registered", f"{version.created:%Y-%m-%d %H:%M:%S} by {lineage.registered_by}"),
+            ("source", f"{lineage.source_name} ({lineage.source_format}, {lineage.framework})"),
+            ("trusted by", lineage.trusted_by),
+            ("code commit", lineage.code_commit),
+            ("reference", f"{version.reference.rows:,} rows" if version.reference else "none"),
+            ("target", version.reference.target if version.reference else None),
+            ("libraries", lineage.libraries),
+        ]
+    )
+    print()
+    rows = [
+        [field.name, field.dtype, field.nullable, _range(field.low, field.high, field.categories)]
+        for field in signature.inputs
+    ]
+    print_table(("input", "type", "may be missing", "seen in the reference"), rows)
+    print()
+    print_table(
+        ("output", "type", "values a row"),
+        [[output.name, output.dtype, output.width or 1] for output in signature.outputs],
+    )
+    print()
+    for check in version.checks:
+        print(f"{'ok ' if check.passed else 'NO '} {check.name}: {check.summary}")
+
+
+def _range(low: float | None, high: float | None, categories: tuple[str, ...] | None) -> str:
+    if categories is not None:
+        shown = ", ".join(categories[:6])
+        return shown + (f" and {len(categories) - 6} more" if len(categories) > 6 else "")
+    return "" if low is None or high is None else f"{low:.6g} to {high:.6g}"

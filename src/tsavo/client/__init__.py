@@ -1,0 +1,13 @@
+"""The Python client: the same nouns as the command line, over HTTP.
+
+What comes in: tables and models of the caller's process. What goes out: typed answers of a running Tsavo, or its
+errors as they were raised there. It must never import another room than the vocabulary, so that it can be used
+wherever a notebook runs.
+"""
+
+from tsavo.client.client import Client, Registered, connect
+from tsavo.client.endpoint import Endpoint
+from tsavo.client.scoring import Scores
+from tsavo.client.tables import as_table, read_table, write_table
+
+__all__ = ["Client", "Endpoint", "Registered", "Scores", "as_table", "connect", "read_table", "write_table"]

@@ -1,0 +1,161 @@
+"""HTTP as the client uses it: JSON in and out, and errors that come back as what they were."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+import httpx
+import msgspec
+
+from tsavo import vocabulary
+from tsavo.client.locating import nothing_runs
+from tsavo.vocabulary import TsavoError, Unavailable
+
+__all__ = ["Transport"]
+
+T = TypeVar("T")
+
+_CONNECT_SECONDS: Final = 5.0
+# Registering and SQL take their time; the server has limits of its own.
+_READ_SECONDS: Final = 330.0
+
+
+def _kinds() -> dict[str, type[TsavoError]]:
+    known = [getattr(vocabulary, name) for name in vocabulary.__all__]
+    return {kind.kind: kind for kind in known if isinstance(kind, type) and issubclass(kind, TsavoError)}
+
+
+_KINDS: Final = _kinds()
+
+
+class Transport:
+    """One connection pool to one server.
+
+    Parameters
+    ----------
+    base
+        The server's URL.
+    """
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        timeout = httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS)
+        self._http = httpx.Client(base_url=base, timeout=timeout, headers={"X-Tsavo-User": _user()})
+
+    def __enter__(self) -> Transport:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get(self, path: str, kind: type[T] | Any = Any, **query: Any) -> Any:
+        """GET `path`; the answer as `kind`. Query values that are ``None`` are left out."""
+        return self._decode(self._send("GET", path, params=_present(query)), kind)
+
+    def post(self, path: str, body: Any = None, kind: type[T] | Any = Any) -> Any:
+        """POST `body` as JSON; the answer as `kind`."""
+        headers = {"Content-Type": "application/json"}
+        return self._decode(
+            self._send("POST", path, content=msgspec.json.encode(body), headers=headers), kind
+        )
+
+    def upload(self, path: str, files: dict[str, Any], fields: dict[str, str], kind: type[T] | Any) -> Any:
+        """POST files and fields (multipart); the answer as `kind`."""
+        return self._decode(self._send("POST", path, files=files, data=fields), kind)
+
+    def stream(self, path: str, body: Any, accept: str) -> tuple[bytes, httpx.Headers]:
+        """POST `body` as JSON and take the answer as it is, with its headers."""
+        headers = {"Content-Type": "application/json", "Accept": accept}
+        answer = self._send("POST", path, content=msgspec.json.encode(body), headers=headers)
+        return answer.content, answer.headers
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx.ConnectError as error:
+            raise nothing_runs(self.base) from error
+        except httpx.TimeoutException as error:
+            raise Unavailable(
+                "the server did not answer in time",
+                field="url",
+                found=f"{self.base}{path}",
+                next_step="try again, or see 'tsavo doctor'",
+            ) from error
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                f"the connection failed: {error}",
+                field="url",
+                found=f"{self.base}{path}",
+                next_step="try again, or see 'tsavo doctor'",
+            ) from error
+        if answer.is_success:
+            return answer
+        raise _error(answer)
+
+    def _decode(self, answer: httpx.Response, kind: Any) -> Any:
+        try:
+            return msgspec.json.decode(answer.content, type=kind)
+        except msgspec.MsgspecError as error:
+            raise Unavailable(
+                "the server's answer cannot be read",
+                field="url",
+                found=f"{self.base}: {error}",
+                expected="a Tsavo server of the same version",
+                next_step="check the URL, and that client and server have the same version",
+            ) from error
+
+
+def _error(answer: httpx.Response) -> TsavoError:
+    try:
+        told = msgspec.json.decode(answer.content, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        told = {}
+    kind = _KINDS.get(str(told.get("kind")))
+    if kind is None:
+        words = told.get("detail") or answer.reason_phrase
+        return TsavoError(f"the server said {answer.status_code}: {words}", found=str(answer.url))
+    error = kind(
+        told.get("reason", ""),
+        field=told.get("field"),
+        expected=told.get("expected"),
+        next_step=told.get("next_step"),
+        retry_after=told.get("retry_after"),
+        details=told.get("details"),
+    )
+    if "found" in told:
+        error.found = _AsWritten(told["found"])
+    return error
+
+
+class _AsWritten(str):
+    """A value that the server has written out already; shown as it came."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _present(query: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def _user() -> str:
+    name = os.environ.get("TSAVO_USER") or _login()
+    return "".join(letter for letter in name if letter.isascii() and letter.isprintable())[:200] or "unknown"
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

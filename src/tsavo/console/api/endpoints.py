@@ -1,0 +1,252 @@
+"""Endpoints: what they do now, and everything that changes it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from tsavo.actions import constant_fallback, deploy, promote, pull_plug, release_plug, roll_back, shadow
+from tsavo.console.declaring import act, look
+from tsavo.console.outcomes import OutcomesGiven, record_outcomes
+from tsavo.console.parts import ConsoleParts
+from tsavo.console.views import EndpointView, endpoint_view
+from tsavo.governance import Principal, Right
+from tsavo.registry import get_route, get_version, list_routes, route_history
+from tsavo.vocabulary import (
+    Fallback,
+    Finding,
+    Invalid,
+    Page,
+    Route,
+    VersionFallback,
+    VersionRef,
+    check_name,
+)
+
+__all__ = ["ENDPOINT_ROUTES", "PlugGiven", "change_plug"]
+
+
+class FallbackGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One step of a fallback chain: a version, or a constant answer."""
+
+    version: str | None = None
+    constant: Any = msgspec.UNSET
+
+
+class DeployGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to deploy."""
+
+    version: str
+    shadow: bool = False
+    fallback: list[FallbackGiven] | None = None
+    why: str = ""
+
+
+class PlugGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why the plug is pulled, and what answers meanwhile (``null``: the endpoint's own chain)."""
+
+    why: str = ""
+    fallback: list[FallbackGiven] | None = None
+
+
+class WhyGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why something is changed."""
+
+    why: str = ""
+
+
+class PromoteGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which challenger is promoted (``null``: the one there is), and why."""
+
+    version: str | None = None
+    why: str = ""
+
+
+class DecisionsPage(msgspec.Struct, frozen=True):
+    """Decisions, newest first, and the token of the next page."""
+
+    items: list[dict[str, Any]]
+    before: str | None
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """How many outcomes were recorded."""
+
+    recorded: int
+
+
+@look("/api/endpoints", summary="Endpoints' present routes")
+def list_endpoints(
+    parts: ConsoleParts,
+    search: str = "",
+    model: str | None = None,
+    plugged: bool | None = None,
+    offset: int = 0,
+    limit: int = 50,
+) -> Page[Route]:
+    """Present routes, in order of the endpoints' names."""
+    with parts.plane.database.read() as connection:
+        return list_routes(connection, search=search, model=model, plugged=plugged, offset=offset, limit=limit)
+
+
+@look("/api/endpoints/{endpoint:str}", summary="One endpoint")
+def show_endpoint(parts: ConsoleParts, endpoint: str) -> EndpointView:
+    """Its route, champion, findings and open alerts."""
+    return endpoint_view(parts, endpoint)
+
+
+@look("/api/endpoints/{endpoint:str}/history", summary="All routes that an endpoint ever had")
+def history(parts: ConsoleParts, endpoint: str, offset: int = 0, limit: int = 50) -> Page[Route]:
+    """Routes, newest first."""
+    with parts.plane.database.read() as connection:
+        get_route(connection, endpoint)
+        return route_history(connection, endpoint, offset=offset, limit=limit)
+
+
+@look("/api/endpoints/{endpoint:str}/findings", summary="What the monitors say now")
+def findings(parts: ConsoleParts, endpoint: str) -> list[Finding]:
+    """Findings in plain words and figures; empty before the monitors have seen anything."""
+    with parts.plane.database.read() as connection:
+        get_route(connection, endpoint)
+    return parts.findings(endpoint)
+
+
+@look("/api/endpoints/{endpoint:str}/decisions", summary="The latest decisions", right=Right.QUERY)
+def decisions(parts: ConsoleParts, endpoint: str, limit: int = 50, before: str | None = None) -> DecisionsPage:
+    """Decisions, newest first; `before` is the token that the last page gave."""
+    _check_limit(limit)
+    items, token = parts.lake.recent(check_name(endpoint, "endpoint"), limit, before)
+    return DecisionsPage(items, token)
+
+
+@look("/api/endpoints/{endpoint:str}/traffic", summary="Decisions and latency over time")
+def traffic(
+    parts: ConsoleParts, endpoint: str, since: datetime | None = None, bucket: int = 60
+) -> list[dict[str, Any]]:
+    """Decisions, requests and latency by time bucket (in seconds) and role."""
+    if not 1 <= bucket <= 86_400:
+        raise Invalid("not a bucket", field="bucket", found=bucket, expected="1 to 86400 seconds")
+    start = since or parts.plane.clock.now() - timedelta(hours=6)
+    rows: list[dict[str, Any]] = parts.lake.traffic(endpoint, start, timedelta(seconds=bucket)).to_pylist()
+    return rows
+
+
+@look("/api/endpoints/{endpoint:str}/points", summary="The monitors' figures over time")
+def points(
+    parts: ConsoleParts,
+    endpoint: str,
+    monitor: str | None = None,
+    subject: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 2000,
+) -> list[dict[str, Any]]:
+    """The newest `limit` points, in the order of their time."""
+    if not 1 <= limit <= 100_000:
+        raise Invalid("not a number of points", field="limit", found=limit, expected="1 to 100000")
+    table = parts.lake.points(endpoint, monitor, since, until, limit, subject=subject)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+@act("/api/endpoints/{endpoint:str}/deploy", Right.DEPLOY, summary="Deploy a version")
+def deploy_version(parts: ConsoleParts, who: Principal, endpoint: str, data: DeployGiven) -> Route:
+    """Make a version the champion, or the shadow, of an endpoint."""
+    version = VersionRef.parse(data.version)
+    if data.shadow:
+        if data.fallback is not None:
+            raise Invalid("a shadow has no fallback", field="fallback", expected="no fallback with shadow")
+        return shadow(parts.plane, who, endpoint, version, why=data.why)
+    chain = _chain(parts, version, data.fallback)
+    return deploy(parts.plane, who, endpoint, version, fallback=chain, why=data.why)
+
+
+@act("/api/endpoints/{endpoint:str}/promote", Right.DEPLOY, summary="Promote the challenger")
+def promote_challenger(parts: ConsoleParts, who: Principal, endpoint: str, data: PromoteGiven) -> Route:
+    """Make the shadow challenger the champion."""
+    version = None if data.version is None else VersionRef.parse(data.version)
+    return promote(parts.plane, who, endpoint, version, why=data.why)
+
+
+@act("/api/endpoints/{endpoint:str}/rollback", Right.DEPLOY, summary="Roll back")
+def rollback(parts: ConsoleParts, who: Principal, endpoint: str, data: WhyGiven) -> Route:
+    """Go back to the champion before the present one."""
+    return roll_back(parts.plane, who, endpoint, why=data.why)
+
+
+@act("/api/endpoints/{endpoint:str}/plug", Right.PLUG, summary="Pull the plug")
+def plug(parts: ConsoleParts, who: Principal, endpoint: str, data: PlugGiven) -> Route:
+    """The fallback answers from now on."""
+    return change_plug(parts, who, endpoint, data)
+
+
+def change_plug(parts: ConsoleParts, who: Principal, endpoint: str, given: PlugGiven) -> Route:
+    """Pull the plug as `given` says."""
+    chain = None
+    if given.fallback is not None:
+        with parts.plane.database.read() as connection:
+            champion = get_route(connection, endpoint).champion
+        chain = _chain(parts, champion, given.fallback)
+    return pull_plug(parts.plane, who, endpoint, fallback=chain, why=given.why)
+
+
+@act("/api/endpoints/{endpoint:str}/unplug", Right.PLUG, summary="Put the plug back")
+def unplug(parts: ConsoleParts, who: Principal, endpoint: str, data: WhyGiven) -> Route:
+    """The champion answers again."""
+    return release_plug(parts.plane, who, endpoint, why=data.why)
+
+
+@act("/api/endpoints/{endpoint:str}/outcomes", Right.OUTCOMES, summary="Record outcomes")
+def outcomes(parts: ConsoleParts, endpoint: str, data: OutcomesGiven) -> Recorded:
+    """Record what really happened; on disk when this answers."""
+    with parts.plane.database.read() as connection:
+        route = get_route(connection, endpoint)
+        signature = get_version(connection, route.champion).signature
+    return Recorded(record_outcomes(parts, endpoint, signature, data))
+
+
+def _chain(
+    parts: ConsoleParts, champion: VersionRef, given: list[FallbackGiven] | None
+) -> list[Fallback] | None:
+    if given is None:
+        return None
+    with parts.plane.database.read() as connection:
+        signature = get_version(connection, champion).signature
+    chain: list[Fallback] = []
+    for step in given:
+        if (step.version is None) == (step.constant is msgspec.UNSET):
+            raise Invalid(
+                "a fallback step is a version or a constant",
+                field="fallback",
+                found=msgspec.to_builtins(step),
+                expected='{"version": "model@1"} or {"constant": value}',
+            )
+        if step.version is not None:
+            chain.append(VersionFallback(VersionRef.parse(step.version)))
+        else:
+            chain.append(constant_fallback(signature, step.constant))
+    return chain
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= 1000:
+        raise Invalid("not a page size", field="limit", found=limit, expected="1 to 1000")
+
+
+ENDPOINT_ROUTES = [
+    list_endpoints,
+    show_endpoint,
+    history,
+    findings,
+    decisions,
+    traffic,
+    points,
+    deploy_version,
+    promote_challenger,
+    rollback,
+    plug,
+    unplug,
+    outcomes,
+]

@@ -1,0 +1,41 @@
+"""How the installation is, and who changed what."""
+
+from __future__ import annotations
+
+from tsavo.console.declaring import look
+from tsavo.console.parts import ConsoleParts
+from tsavo.console.views import OverviewRow, StatusView, overview, status_view
+from tsavo.governance import AuditEntry, list_audit
+from tsavo.vocabulary import Page
+
+__all__ = ["STATUS_ROUTES"]
+
+
+@look("/api/status", summary="What runs here, and how much there is")
+def status(parts: ConsoleParts) -> StatusView:
+    """What runs here, and how much there is."""
+    return status_view(parts)
+
+
+@look("/api/overview", summary="Endpoints, and how they are")
+def overview_page(
+    parts: ConsoleParts,
+    search: str = "",
+    plugged: bool | None = None,
+    offset: int = 0,
+    limit: int = 25,
+) -> Page[OverviewRow]:
+    """Endpoints, and how they are; activity is that of the last 24 hours."""
+    return overview(parts, search=search, plugged=plugged, offset=offset, limit=limit)
+
+
+@look("/api/audit", summary="Who changed what, when and why")
+def audit_page(
+    parts: ConsoleParts, subject: str | None = None, offset: int = 0, limit: int = 50
+) -> Page[AuditEntry]:
+    """Entries of the audit trail, newest first; `subject` is such as ``endpoint:credit``."""
+    with parts.plane.database.read() as connection:
+        return list_audit(connection, subject=subject, offset=offset, limit=limit)
+
+
+STATUS_ROUTES = [status, overview_page, audit_page]

@@ -1,0 +1,114 @@
+"""Templates, and how figures and times are written in them."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import jinja2
+import msgspec
+
+__all__ = ["environment"]
+
+_FOLDER: Final = Path(__file__).parent / "templates"
+
+
+def environment() -> jinja2.Environment:
+    """The templates: everything is escaped, and a name that is not given is an error."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "count": count,
+        "figure": figure,
+        "moment": moment,
+        "ago": ago,
+        "evidence": evidence,
+        "latency": latency,
+        "power_of_ten": lambda value: round(math.log10(value), 2),
+        "segment": lambda text: quote(str(text), safe=""),
+        "query": lambda values: urlencode({key: value for key, value in values.items() if value not in (None, "")}),
+        "tojson_safe": lambda value: msgspec.json.encode(value, enc_hook=str).decode().replace("<", "\\u003c"),
+    }
+    return made
+
+
+def count(value: int | None) -> str:
+    """A count with separators.
+
+    >>> count(1234567)
+    '1,234,567'
+    """
+    return "–" if value is None else f"{value:,}"
+
+
+def figure(value: Any) -> str:
+    """A figure with as many digits as a person reads.
+
+    >>> figure(0.123456), figure(None), figure(3), figure("a")
+    ('0.1235', '–', '3', 'a')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) > 9999 else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(figure(item) for item in value)
+    return str(value)
+
+
+def moment(value: datetime | None) -> str:
+    """A time in UTC, to the second.
+
+    >>> moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    '2026-01-02 03:04:05'
+    """
+    return "–" if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def ago(value: datetime | None, now: datetime) -> str:
+    """How long ago, in the largest unit that fits.
+
+    >>> ago(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 2, 30, tzinfo=UTC))
+    '2 h ago'
+    """
+    if value is None:
+        return "never"
+    seconds = max(0, int((now - value).total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def evidence(value: float | None) -> str:
+    """An e-value: small ones as a figure, large ones as a power of ten.
+
+    >>> evidence(0.5), evidence(250.0), evidence(3e40)
+    ('0.5', '250', '10^40')
+    """
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if value < 1e5 else f"10^{len(f'{value:.0f}') - 1}"
+
+
+def latency(microseconds: float | None) -> str:
+    """A latency in the unit that fits.
+
+    >>> latency(85), latency(12_345), latency(None)
+    ('85 µs', '12.3 ms', '–')
+    """
+    if microseconds is None:
+        return "–"
+    return f"{microseconds:.0f} µs" if microseconds < 1000 else f"{microseconds / 1000:.1f} ms"

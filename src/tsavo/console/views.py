@@ -1,0 +1,149 @@
+"""What pages and the API show: the same structs for both."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from tsavo.alerts import count_open, list_alerts
+from tsavo.console.parts import ConsoleParts
+from tsavo.lake import Activity
+from tsavo.registry import (
+    get_model,
+    get_route,
+    get_version,
+    list_models,
+    list_routes,
+    list_versions,
+)
+from tsavo.vocabulary import Alert, Finding, Model, Page, Route, Version
+
+__all__ = [
+    "EndpointView",
+    "ModelView",
+    "OverviewRow",
+    "StatusView",
+    "endpoint_view",
+    "model_view",
+    "overview",
+    "status_view",
+]
+
+_ACTIVE = timedelta(hours=24)
+
+
+class OverviewRow(msgspec.Struct, frozen=True):
+    """One endpoint in the overview; activity is that of the last 24 hours, shadows left out."""
+
+    route: Route
+    open_alerts: int
+    decisions: int
+    last_decision: datetime | None
+    p95_us: float | None
+    findings: list[Finding]
+
+
+class EndpointView(msgspec.Struct, frozen=True):
+    """One endpoint: its route, champion, findings, open alerts, and where to send requests."""
+
+    route: Route
+    champion: Version
+    findings: list[Finding]
+    alerts: list[Alert]
+    url: str
+
+
+class ModelView(msgspec.Struct, frozen=True):
+    """One model: a page of its versions, and the endpoints that it is the champion of."""
+
+    model: Model
+    versions: Page[Version]
+    endpoints: list[Route]
+
+
+class StatusView(msgspec.Struct, frozen=True):
+    """What runs here, and how much there is."""
+
+    version: str
+    home: str
+    started: datetime
+    gateway: str
+    console: str
+    endpoints: int
+    plugged: int
+    models: int
+    open_alerts: int
+    journals: list[dict[str, Any]]
+
+
+def overview(
+    parts: ConsoleParts, *, search: str, plugged: bool | None, offset: int, limit: int
+) -> Page[OverviewRow]:
+    """A page of endpoints with how they are."""
+    with parts.plane.database.read() as connection:
+        page = list_routes(connection, search=search, plugged=plugged, offset=offset, limit=limit)
+        names = [route.endpoint for route in page.items]
+        alerts = count_open(connection, names) if names else {}
+    now = parts.plane.clock.now()
+    active = parts.lake.activity(names, now - _ACTIVE) if names else {}
+    rows = tuple(_overview_row(parts, route, alerts, active[route.endpoint]) for route in page.items)
+    return Page(items=rows, total=page.total, offset=page.offset, limit=page.limit)
+
+
+def _overview_row(parts: ConsoleParts, route: Route, alerts: dict[str, int], activity: Activity) -> OverviewRow:
+    return OverviewRow(
+        route=route,
+        open_alerts=alerts.get(route.endpoint, 0),
+        decisions=activity.decisions,
+        last_decision=activity.last,
+        p95_us=activity.p95_us,
+        findings=parts.findings(route.endpoint),
+    )
+
+
+def endpoint_view(parts: ConsoleParts, endpoint: str) -> EndpointView:
+    """One endpoint; raise `NotFound` when there is none."""
+    with parts.plane.database.read() as connection:
+        route = get_route(connection, endpoint)
+        champion = get_version(connection, route.champion)
+        alerts = list_alerts(connection, endpoint=endpoint, state="open", limit=50)
+    return EndpointView(route, champion, parts.findings(endpoint), list(alerts.items), infer_url(parts, endpoint))
+
+
+def infer_url(parts: ConsoleParts, endpoint: str) -> str:
+    """Where requests to `endpoint` are sent."""
+    return f"{parts.gateway_url}/v2/models/{endpoint}/infer"
+
+
+def model_view(parts: ConsoleParts, name: str, *, offset: int, limit: int) -> ModelView:
+    """One model; raise `NotFound` when there is none."""
+    with parts.plane.database.read() as connection:
+        return ModelView(
+            get_model(connection, name),
+            list_versions(connection, name, offset=offset, limit=limit),
+            list(list_routes(connection, model=name, limit=100).items),
+        )
+
+
+def status_view(parts: ConsoleParts) -> StatusView:
+    """What runs here, and how much there is."""
+    from importlib.metadata import version
+
+    with parts.plane.database.read() as connection:
+        counts = {
+            "endpoints": list_routes(connection, limit=1).total,
+            "plugged": list_routes(connection, plugged=True, limit=1).total,
+            "models": list_models(connection, limit=1).total,
+            "open_alerts": list_alerts(connection, state="open", limit=1).total,
+        }
+    return StatusView(
+        version=version("tsavo"),
+        home=str(parts.home.root),
+        started=parts.started,
+        gateway=parts.gateway_url,
+        console=parts.console_url,
+        journals=parts.lake.backlog(),
+        **counts,
+    )

@@ -1,0 +1,142 @@
+"""Follows the registry: a thread asks for newer routes, loads what they need, and hands them to the data plane."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from tsavo.endpoints.loaded import LoadedVersion, VersionShelf
+from tsavo.endpoints.serving import DataPlane
+from tsavo.registry import changed_routes, get_version, newest_revision
+from tsavo.runtimes import load
+from tsavo.storage import ArtifactStore, Database
+from tsavo.vocabulary import Damaged, Route, TsavoError, VersionRef
+
+__all__ = ["RouteFollower", "version_loader"]
+
+_PAGE: Final = 2_000
+# At the start nothing is loaded ahead: with thousands of endpoints the first request to each does it.
+_MOST_AHEAD: Final = 50
+
+
+class RouteFollower:
+    """Keeps a data plane at the registry's newest routes.
+
+    Parameters
+    ----------
+    every
+        Seconds between two looks; a change is effective within this and the loading of what it needs.
+    report
+        Told when the registry cannot be read (with the error) and when it can be again (with ``None``).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        plane: DataPlane,
+        shelf: VersionShelf,
+        *,
+        every: float = 0.2,
+        report: Callable[[Exception | None], None],
+    ) -> None:
+        self._database = database
+        self._plane = plane
+        self._shelf = shelf
+        self._every = every
+        self._report = report
+        self._revision = 0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def read_all(self) -> None:
+        """Read every route once, before the first request."""
+        while routes := self._newer():
+            self._plane.apply(routes)
+            self._revision = routes[-1].revision
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Follow from now on, in a thread of its own."""
+        self._thread = threading.Thread(target=self._follow, args=(loop,), name="routes", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
+        failing = False
+        while not self._stop.wait(self._every):
+            try:
+                routes = self._newer()
+            except Exception as error:  # whatever it is, the present routes go on serving
+                if not failing:
+                    self._report(error)
+                failing = True
+                continue
+            if failing:
+                self._report(None)
+                failing = False
+            if routes:
+                try:
+                    asyncio.run_coroutine_threadsafe(self._switch(routes), loop).result(timeout=60)
+                    self._revision = routes[-1].revision
+                except RuntimeError:  # the loop is closing
+                    return
+                except TimeoutError as error:
+                    self._report(error)
+
+    def _newer(self) -> list[Route]:
+        with self._database.read() as connection:
+            if newest_revision(connection) <= self._revision:
+                return []
+            return changed_routes(connection, self._revision, limit=_PAGE)
+
+    async def _switch(self, routes: list[Route]) -> None:
+        # A pulled plug waits for nothing but its fallback; other routes wait until what they name is loaded,
+        # so that no request pays for it.
+        needed: list[VersionRef] = []
+        for route in routes:
+            if route.plug is None:
+                needed.extend(route.versions())
+            else:
+                self._plane.apply([route])
+        ahead = list(dict.fromkeys(needed))[:_MOST_AHEAD]
+        await asyncio.gather(*(self._shelf.get(ref) for ref in ahead), return_exceptions=True)
+        self._plane.apply(routes)
+        self._plane.forget_unused()
+
+
+def version_loader(
+    database: Database, artifacts: ArtifactStore, build: Callable[..., LoadedVersion]
+) -> Callable[[VersionRef], LoadedVersion]:
+    """A function that loads a version: its entry from the registry, its file from the artifacts.
+
+    Parameters
+    ----------
+    build
+        Makes a `LoadedVersion` from a version and its runtime, or from the reason why that could not be loaded.
+    """
+
+    def load_version(ref: VersionRef) -> LoadedVersion:
+        with database.read() as connection:
+            version = get_version(connection, ref)
+        try:
+            artifacts.verify(version.artifact)
+            runtime = load(version, artifacts.path(version.artifact))
+        except TsavoError as error:
+            return build(version, error)
+        except Exception as error:  # onnxruntime's own errors; the reason is shown, the endpoint falls back
+            failure = Damaged(
+                f"{ref} cannot be loaded",
+                field="version",
+                found=str(error)[:300],
+                next_step="run 'tsavo doctor', or register and deploy it again",
+            )
+            return build(version, failure)
+        return build(version, runtime)
+
+    return load_version

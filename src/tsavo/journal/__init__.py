@@ -1,0 +1,13 @@
+"""The durable log of a serving node: what is in it was recorded, and what is not was never answered.
+
+What comes in: encoded records, as bytes whose meaning is not known here, one file a writer. What goes out: a
+future that is done when the bytes are on disk; and, to readers in other processes, records in order under numbers
+that never repeat. It must never report as recorded what a power cut could take away, read a record's content,
+or import the rooms that do.
+"""
+
+from tsavo.journal.files import journals
+from tsavo.journal.reader import Entries, Journal, JournalSize
+from tsavo.journal.writer import JournalWriter
+
+__all__ = ["Entries", "Journal", "JournalSize", "JournalWriter", "journals"]

@@ -1,0 +1,129 @@
+"""The journal's file: one SQLite database a writer, in write-ahead mode.
+
+Two tables: ``records(seq, payload)`` and ``meta(name, value)`` with the journal's own id. ``seq`` is AUTOINCREMENT,
+so a number never comes back after its record was trimmed; readers rely on that to know what they have seen.
+The id is made with the file: a file that is deleted and made anew is another journal, and offsets into the old
+one do not apply to it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid
+from pathlib import Path
+from typing import Final, Literal
+
+from tsavo.vocabulary import Damaged, Unavailable
+
+__all__ = ["SUFFIX", "connect", "create", "journal_id", "journals", "remove", "unavailable"]
+
+SUFFIX: Final = ".db"
+
+# How long a transaction waits for another process's (trimming takes a few milliseconds).
+_BUSY_SECONDS: Final = 10.0
+# Records are a few hundred bytes; larger pages would write more for each small commit.
+_PAGE_BYTES: Final = 4096
+
+
+def journals(folder: Path) -> list[Path]:
+    """The journal files in `folder`, by name; none when the folder is not there."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if path.is_file())
+
+
+def connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Connection:
+    """A connection that writes; the file must exist.
+
+    ``FULL`` means that a commit returns after its fsync; ``NORMAL`` that a power cut may undo the last commits,
+    which is all that trimming needs.
+    """
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=512,
+    )
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def create(path: Path) -> str:
+    """Make the file at `path` unless it is there, and return its journal's id."""
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    except sqlite3.Error as error:
+        raise unavailable(path, error) from error
+    try:
+        connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS records (seq INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL)"
+        )
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('journal_id', ?)", (str(uuid.uuid4()),))
+        connection.execute("COMMIT")
+        identity = journal_id(connection, path)
+    except sqlite3.Error as error:
+        raise unavailable(path, error) from error
+    finally:
+        connection.close()
+    path.chmod(0o600)
+    _sync_folder(path.parent)
+    return identity
+
+
+def remove(connection: sqlite3.Connection, upto: int, rows: int) -> int:
+    """Remove the oldest `rows` records of those numbered `upto` and below, and return how many that were."""
+    # One bound: of two, SQLite uses the first for its search and tests the second on every record.
+    return connection.execute(
+        "DELETE FROM records WHERE seq <= min(?1, (SELECT min(seq) FROM records) + ?2 - 1)", (upto, rows)
+    ).rowcount
+
+
+def journal_id(connection: sqlite3.Connection, path: Path) -> str:
+    """The id in the file's meta table; raise `Damaged` when there is none."""
+    try:
+        row = connection.execute("SELECT value FROM meta WHERE name = 'journal_id'").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        row = None
+    if row is None:
+        raise Damaged(
+            "not a journal",
+            field="journal",
+            found=str(path),
+            expected="a file made by a journal writer",
+            next_step="move it out of the journal folder and run 'tsavo doctor'",
+        )
+    return str(row[0])
+
+
+def unavailable(path: Path, error: Exception) -> Unavailable:
+    """What a failed operation on the file means for the caller, with SQLite's own reason."""
+    return Unavailable(
+        f"the journal cannot be written ({error})",
+        field="journal",
+        found=str(path),
+        expected="a disk with free space and a file that this user may write",
+        next_step="make room or mend the disk; recording resumes by itself. 'tsavo doctor' shows more",
+        retry_after=1.0,
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the file's name durable: a file without a name in its folder is lost with the power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,15 @@
+"""What was decided and what came of it, kept in open tables and answerable at any time.
+
+What comes in: journal records, shipped to Delta tables exactly once, and the monitors' points. What goes out:
+increments for the monitors, answers to SQL, single decisions, pages and charts for people; readers see what is
+not shipped yet, too. It must never change or lose what a journal recorded, judge it, or let a query reach anything
+but the lake's own rows.
+"""
+
+from tsavo.lake.increments import Position
+from tsavo.lake.lake import Lake
+from tsavo.lake.looking import Activity
+from tsavo.lake.shipping import Shipped
+from tsavo.lake.tail import SignatureOf
+
+__all__ = ["Activity", "Lake", "Position", "Shipped", "SignatureOf"]

@@ -1,0 +1,255 @@
+"""The lake as other rooms use it."""
+
+# ruff: noqa: S608 -- SQL is put together from quoted names, numbers, and our own text only
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from tsavo.journal import Journal, journals
+from tsavo.lake.catalog import define_views
+from tsavo.lake.endpoint_rows import Rows, read_rows
+from tsavo.lake.folders import Folders
+from tsavo.lake.increments import Position, Ranges, next_piece
+from tsavo.lake.labelled import next_labelled
+from tsavo.lake.looking import Activity, activity_of, find_decision, latest_decisions, may_hold, traffic_of
+from tsavo.lake.points import point_rows, read_points
+from tsavo.lake.relations import nested
+from tsavo.lake.rows import SYSTEM_SCHEMA
+from tsavo.lake.session import Session, check_statement
+from tsavo.lake.shipping import Shipped, Shipper
+from tsavo.lake.tables import dataset
+from tsavo.lake.tail import SignatureOf, read_tail
+from tsavo.vocabulary import NotFound, check_name, parse_decision_id
+
+__all__ = ["Lake"]
+
+_SMALL_FILES: Final = 24
+_NO_STRUCT: Final = pa.struct([])
+
+
+class Lake:
+    """Decisions, outcomes and monitors' points of one home.
+
+    Every process may read at any time; `ship`, `maintain` and `append_points` belong to the keeper.
+
+    Parameters
+    ----------
+    root
+        The lake's folder; need not be there for reading.
+    journal_folder
+        Where the writers' journals lie.
+    signature_of
+        The signature of a model's version; raises `NotFound` for one that was never registered.
+    """
+
+    def __init__(self, root: Path, journal_folder: Path, signature_of: SignatureOf) -> None:
+        self._folders = Folders(root)
+        self._journal_folder = journal_folder
+        self._signature_of = signature_of
+        self._shipper = Shipper(self._folders, journal_folder, signature_of)
+        self._ranges = Ranges()
+
+    def ship(self, *, max_rows: int = 200_000) -> Shipped:
+        """Move journal records to Delta, each exactly once whatever crashes; at most `max_rows` records a journal."""
+        return self._shipper.ship(max_rows)
+
+    def maintain(self, *, most_small_files: int = _SMALL_FILES) -> int:
+        """Merge small files of tables that have more than `most_small_files`; return how many tables had."""
+        return sum(table.tidy(most_small_files) for table in self._folders.all())
+
+    def new_decisions(self, endpoint: str, after: Mapping[str, int], limit: int) -> tuple[pa.Table, Position]:
+        """Shipped decisions that a reader at `after` has not seen, of all roles, in shipped order.
+
+        Parameters
+        ----------
+        after
+            Where the last call ended; empty at the start.
+        limit
+            Most rows; rounded up so that the rows of one request stay together.
+
+        Returns
+        -------
+        pa.Table, Position
+            System columns, ``journal``, ``seq``, the structs ``features`` and ``prediction``; and where it ends.
+            No rows: nothing is new.
+        """
+        snapshot = self._folders.decisions(endpoint).snapshot()
+        if snapshot is None:
+            return _no_decisions(), dict(after)
+        with Session() as session:
+            piece = next_piece(session, snapshot, self._ranges, after, limit, "time")
+            if piece is None:
+                return _no_decisions(), dict(after)
+            source = session.source(dataset(piece.files, snapshot.schema))
+            rows = session.table(
+                f"SELECT * FROM ({nested([source])}) WHERE {piece.condition()}"
+                " ORDER BY max(time) OVER (PARTITION BY journal ORDER BY seq), journal, seq,"
+                " CAST(split_part(decision_id, ':', 2) AS BIGINT)"
+            )
+            return rows, piece.position
+
+    def new_labelled(self, endpoint: str, after: Mapping[str, int], limit: int) -> tuple[pa.Table, Position]:
+        """Shipped decisions whose first outcome has become known to a reader at `after`, each once.
+
+        Returns
+        -------
+        pa.Table, Position
+            As `new_decisions`, with ``outcome`` (boolean, integer, number or text: the narrowest that fits all
+            of the endpoint's outcomes) and ``observed``. No rows: nothing is new. About `limit` rows; more when as
+            many decisions and outcomes meet.
+        """
+        decisions = self._folders.decisions(endpoint).snapshot()
+        outcomes = self._folders.outcomes(endpoint).snapshot()
+        position = dict(after)
+        while decisions is not None and outcomes is not None:
+            with Session() as session:
+                rows, position = next_labelled(session, decisions, outcomes, self._ranges, position, limit)
+            if rows is None:
+                break
+            if rows.num_rows:
+                return rows, position
+        empty = _no_decisions().append_column("outcome", pa.nulls(0, pa.string()))
+        return empty.append_column("observed", pa.nulls(0, SYSTEM_SCHEMA.field("time").type)), position
+
+    def sql(
+        self, query: str, *, rows: int = 10_000, seconds: float = 30.0, memory_mib: int = 2048
+    ) -> pa.Table:
+        """Answer one SELECT over ``decisions``, ``outcomes``, ``monitors`` and the endpoints' own views.
+
+        It sees every decision exactly once, shipped or not, as of the call. Times are in UTC.
+
+        Parameters
+        ----------
+        rows, seconds, memory_mib
+            Limits. A longer answer is cut, and its schema's metadata has ``truncated`` = ``true``.
+
+        Raises
+        ------
+        Invalid
+            It is not one reading statement, DuckDB refuses it, or it takes too long or too much memory.
+        """
+        check_statement(query)
+        with Session(memory_mib=memory_mib) as session:
+            define_views(session, query, self._folders, read_tail(self._journal_folder), self._signature_of)
+            session.lock()
+            table, more = session.limited(query, rows=rows, seconds=seconds)
+        return table.replace_schema_metadata({"truncated": "true"}) if more else table
+
+    def decision(self, decision_id: str, *, endpoint: str | None = None) -> dict[str, Any]:
+        """One decision, shipped or not.
+
+        Returns
+        -------
+        dict
+            The system columns, ``features``, ``prediction``, ``explanation``, ``outcome``, ``observed``, and
+            ``shadows``: what challengers said to the same row.
+
+        Raises
+        ------
+        Invalid
+            It is no decision id.
+        NotFound
+            There is no such decision.
+        """
+        request, _ = parse_decision_id(decision_id)
+        tail = read_tail(self._journal_folder)
+        late = {entry.record.endpoint for entry in tail.decided if entry.record.request == request}
+        known = self._folders.endpoints() | late
+        for name in sorted(known if endpoint is None else known & {endpoint}):
+            if name not in late and not may_hold(
+                self._folders.decisions(name).snapshot(tail.journals), decision_id
+            ):
+                continue
+            rows = read_rows(self._folders, name, tail, self._signature_of)
+            with Session() as session:
+                found = find_decision(session, rows, decision_id)
+            if found is not None:
+                return found
+        raise NotFound(
+            "there is no such decision",
+            field="decision_id",
+            found=decision_id,
+            next_step="ids come with every answer, as 'decision_id'; another home may hold this one",
+        )
+
+    def recent(
+        self, endpoint: str, limit: int = 50, before: str | None = None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """The newest answered decisions of `endpoint`, shipped or not, and the token of the next page.
+
+        The token is ``None`` on the last page. Each decision is a dict as in `decision`, without ``explanation`` and
+        ``shadows``.
+        """
+        with Session() as session:
+            return latest_decisions(session, self._rows(endpoint), limit, before)
+
+    def traffic(self, endpoint: str, since: datetime, bucket: timedelta) -> pa.Table:
+        """Decisions and latency of `endpoint` by time bucket and role, shipped or not.
+
+        Columns: ``time`` (the bucket's start), ``role``, ``decisions``, ``requests``, ``p50_us``, ``p95_us``.
+        """
+        with Session() as session:
+            return traffic_of(session, self._rows(endpoint), since, bucket)
+
+    def activity(self, endpoints: Sequence[str], since: datetime) -> dict[str, Activity]:
+        """How busy each endpoint was since a moment, shadows left out."""
+        tail = read_tail(self._journal_folder)
+        found = {}
+        with Session() as session:
+            for endpoint in endpoints:
+                rows = read_rows(self._folders, endpoint, tail, self._signature_of)
+                found[endpoint] = activity_of(session, rows, since)
+        return found
+
+    def outcomes_count(self, endpoint: str) -> int:
+        """Decisions of `endpoint` whose outcome is known, shipped or not."""
+        table = self.sql(
+            f"SELECT count(DISTINCT decision_id) AS n FROM outcomes WHERE endpoint = '{check_name(endpoint)}'"
+        )
+        return int(table.column("n")[0].as_py())
+
+    def append_points(self, points: Sequence[Mapping[str, Any]]) -> None:
+        """Add points of monitors' charts.
+
+        Each is a dict with ``endpoint, monitor, subject, time, value, rows`` and perhaps ``low, high``; raises
+        `Invalid` for any other.
+        """
+        if points:
+            self._folders.points.append(point_rows(points))
+
+    def points(
+        self,
+        endpoint: str,
+        monitor: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 10_000,
+        *,
+        subject: str | None = None,
+    ) -> pa.Table:
+        """The newest `limit` points of an endpoint's charts in [`since`, `until`), in the order of their time."""
+        check_name(endpoint, "endpoint")
+        return read_points(self._folders.points, endpoint, monitor, subject, since, until, limit)
+
+    def backlog(self) -> list[dict[str, Any]]:
+        """What waits in each journal: ``name``, ``rows`` (records), ``bytes``."""
+        waiting = []
+        for path in journals(self._journal_folder):
+            with Journal(path) as journal:
+                size = journal.size()
+            waiting.append({"name": path.name, "rows": size.rows, "bytes": size.bytes})
+        return waiting
+
+    def _rows(self, endpoint: str) -> Rows:
+        check_name(endpoint, "endpoint")
+        return read_rows(self._folders, endpoint, read_tail(self._journal_folder), self._signature_of)
+
+
+def _no_decisions() -> pa.Table:
+    return pa.schema([*SYSTEM_SCHEMA, ("features", _NO_STRUCT), ("prediction", _NO_STRUCT)]).empty_table()

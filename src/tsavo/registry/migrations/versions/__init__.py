@@ -1,0 +1,1 @@
+"""Alembic's scripts: how the schema became what it is."""

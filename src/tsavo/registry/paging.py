@@ -1,0 +1,37 @@
+"""Long lists, cut into pages by the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+
+from tsavo.storage import Connection
+from tsavo.vocabulary import Invalid, Page
+
+__all__ = ["MAX_LIMIT", "page_of"]
+
+MAX_LIMIT: Final = 1000
+
+T = TypeVar("T")
+
+
+def page_of(
+    connection: Connection,
+    query: sa.Select[Any],
+    build: Callable[[sa.Row[Any]], T],
+    *,
+    offset: int,
+    limit: int,
+) -> Page[T]:
+    """Run `query` for one page and count the whole; raise `Invalid` for an impossible page."""
+    if offset < 0:
+        raise Invalid("not a page", field="offset", found=offset, expected="0 or more")
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Invalid("not a page size", field="limit", found=limit, expected=f"1 to {MAX_LIMIT}")
+    total = connection.execute(
+        sa.select(sa.func.count()).select_from(query.order_by(None).subquery())
+    ).scalar_one()
+    rows = connection.execute(query.offset(offset).limit(limit))
+    return Page(items=tuple(build(row) for row in rows), total=total, offset=offset, limit=limit)

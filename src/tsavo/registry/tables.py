@@ -1,0 +1,70 @@
+"""The tables of models, versions and endpoints."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from tsavo.storage import JsonText, UtcDateTime, metadata
+from tsavo.vocabulary import Brief, Check, Lineage, Reference, Route, Signature
+
+__all__ = ["counters", "endpoints", "models", "routes", "versions"]
+
+models = sa.Table(
+    "models",
+    metadata,
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("owner", sa.String(200), nullable=False),
+    sa.Column("brief", JsonText(Brief), nullable=False),
+    sa.Column("created", UtcDateTime, nullable=False),
+    # Numbers are never given twice, so the newest is kept here and not counted from the versions.
+    sa.Column("newest", sa.Integer, nullable=False),
+)
+
+versions = sa.Table(
+    "versions",
+    metadata,
+    sa.Column("model", sa.String(100), sa.ForeignKey("models.name"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("artifact", sa.String(64), nullable=False),
+    sa.Column("artifact_bytes", sa.BigInteger, nullable=False),
+    sa.Column("runtime", sa.String(20), nullable=False),
+    sa.Column("signature", JsonText(Signature), nullable=False),
+    sa.Column("reference", JsonText(Reference)),
+    sa.Column("lineage", JsonText(Lineage), nullable=False),
+    sa.Column("checks", JsonText(tuple[Check, ...]), nullable=False),
+    sa.Column("created", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("model", "digest"),
+    sa.Index(None, "created"),
+)
+
+endpoints = sa.Table(
+    "endpoints",
+    metadata,
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("route", JsonText(Route), nullable=False),
+    # Kept beside the route so that lists can be filtered and sorted in the database.
+    sa.Column("model", sa.String(100), nullable=False),
+    sa.Column("plugged", sa.Boolean, nullable=False),
+    sa.Column("created", UtcDateTime, nullable=False),
+    sa.Index(None, "model"),
+    sa.Index(None, "plugged"),
+)
+
+routes = sa.Table(
+    "routes",
+    metadata,
+    sa.Column("revision", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("endpoint", sa.String(100), nullable=False),
+    sa.Column("route", JsonText(Route), nullable=False),
+    sa.Column("changed", UtcDateTime, nullable=False),
+    sa.Index(None, "endpoint", "revision"),
+)
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.String(50), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)

@@ -1,0 +1,114 @@
+"""Compares the compiled model's answers with the original's, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from tsavo.vocabulary import Columns, Disagreement, Signature
+
+__all__ = ["TOLERANCE", "Comparison", "compare", "disagreement"]
+
+TOLERANCE: Final = 1e-5
+"""Outputs agree when they differ by at most this much plus this share of the original's value."""
+
+_SHOWN: Final = 5
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """How far two models are apart.
+
+    Attributes
+    ----------
+    worst
+        Output -> greatest absolute difference.
+    label_mismatches
+        Rows whose labels differ, ties included.
+    bad
+        [rows] where an output is outside the tolerance, or a label differs without a tie.
+    """
+
+    worst: dict[str, float]
+    label_mismatches: int
+    bad: npt.NDArray[np.bool_]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether no row is bad."""
+        return not bool(self.bad.any())
+
+
+def compare(
+    signature: Signature, original: Mapping[str, npt.NDArray[Any]], compiled: Mapping[str, npt.NDArray[Any]]
+) -> Comparison:
+    """Compare outputs by name; both have the rows of the same batch."""
+    rows = len(next(iter(compiled.values())))
+    bad = np.zeros(rows, np.bool_)
+    worst: dict[str, float] = {}
+    mismatches = 0
+    for output in signature.outputs:
+        one, other = original[output.name], compiled[output.name]
+        if output.name == "label":
+            differs = np.asarray(one, dtype=object) != np.asarray(other, dtype=object)
+            mismatches = int(differs.sum())
+            bad |= differs & ~_tied(original)
+            continue
+        if one.shape != other.shape:
+            return Comparison({output.name: float("inf")}, mismatches, np.ones(rows, np.bool_))
+        expected, found = one.astype(np.float64), other.astype(np.float64)
+        same = (expected == found) | (np.isnan(expected) & np.isnan(found))
+        with np.errstate(invalid="ignore"):
+            apart = np.where(same, 0.0, np.abs(expected - found))
+            outside = ~same & ~(apart <= TOLERANCE + TOLERANCE * np.abs(expected))
+        worst[output.name] = float(np.max(np.nan_to_num(apart, nan=np.inf), initial=0.0))
+        bad |= outside if outside.ndim == 1 else outside.any(axis=1)
+    return Comparison(worst, mismatches, bad)
+
+
+def _tied(original: Mapping[str, npt.NDArray[Any]]) -> Any:
+    """[rows] where the original itself is undecided within the tolerance."""
+    if "probabilities" in original:
+        top = np.sort(original["probabilities"], axis=1)
+        return top[:, -1] - top[:, -2] <= 2 * TOLERANCE if top.shape[1] > 1 else np.zeros(len(top), np.bool_)
+    if "score" in original:
+        return np.abs(original["score"]) <= TOLERANCE
+    return np.zeros(len(original["label"]), np.bool_)
+
+
+def disagreement(
+    columns: Columns,
+    original: Mapping[str, npt.NDArray[Any]],
+    compiled: Mapping[str, npt.NDArray[Any]],
+    comparison: Comparison,
+    rows: npt.NDArray[np.int64],
+) -> Disagreement:
+    """The refusal, with the first rows that differ; `rows` are their numbers in the reference data."""
+    wrong = np.flatnonzero(comparison.bad)
+    shown = [
+        {
+            "row": int(rows[at]),
+            "inputs": {name: _plain(values[at]) for name, values in columns.items()},
+            "original": {name: _plain(values[at]) for name, values in original.items()},
+            "compiled": {name: _plain(values[at]) for name, values in compiled.items()},
+        }
+        for at in wrong[:_SHOWN].tolist()
+    ]
+    return Disagreement(
+        f"the compiled model does not answer as the original does on {len(wrong)} of {len(comparison.bad)} rows",
+        field="source",
+        found=", ".join(f"{name}: {value:.3g} apart" for name, value in comparison.worst.items())
+        or "other labels",
+        expected=f"a difference of at most {TOLERANCE:g}",
+        next_step="this model cannot be served compiled; look at the rows in the details",
+        details={"rows": shown},
+    )
+
+
+def _plain(value: Any) -> Any:
+    plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    # JSON has no NaN.
+    return None if isinstance(plain, float) and not np.isfinite(plain) else plain

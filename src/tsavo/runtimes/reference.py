@@ -1,0 +1,93 @@
+"""Inside the worker: the rows a model is compared on, from a file or made up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tsavo.formats.tables import read_columns, read_table, without_target
+from tsavo.vocabulary import NUMPY_DTYPES, DType, Invalid
+
+__all__ = ["ReferenceRows", "generated_rows", "read_reference"]
+
+_GENERATED: Final = 1_000
+
+
+class ReferenceRows(msgspec.Struct, frozen=True):
+    """Rows in the model's column order.
+
+    Attributes
+    ----------
+    target
+        Name and values of what really happened.
+    generated
+        Whether they were made up because none were given.
+    """
+
+    columns: dict[str, npt.NDArray[Any]]
+    target: tuple[str, pa.ChunkedArray] | None = None
+    generated: bool = False
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return len(next(iter(self.columns.values())))
+
+
+def read_reference(
+    path: Path, target: str | None, names: Sequence[str] | None, width: int | None
+) -> ReferenceRows:
+    """Read a reference file for a model that wants the columns `names`, or `width` columns in the file's order.
+
+    Raises
+    ------
+    Invalid
+        Listing the columns that are missing.
+    """
+    table = read_table(path)
+    given, outcome = without_target(table, target)
+    if names is None:
+        if width is not None and len(given) != width:
+            raise Invalid(
+                "the reference data has another number of columns than the model",
+                field="reference",
+                found=given[:50],
+                expected=f"{width} columns beside the target"
+                + ("" if target is not None else "; no target was named"),
+                next_step="name the column that holds the outcome with --target, and leave out what is no input",
+            )
+        names = given
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise Invalid(
+            f"the reference data lacks columns of the model: {', '.join(missing[:20])}",
+            field="reference",
+            found=given[:50],
+            expected=f"the columns {list(names)[:50]}",
+            next_step="add the columns to the reference data, under the names that the model was fitted with",
+        )
+    if not names:
+        raise Invalid("the model has no input columns", field="reference", found=given[:50])
+    return ReferenceRows(read_columns(table, names), outcome)
+
+
+def generated_rows(names: Sequence[str], dtypes: Sequence[DType]) -> ReferenceRows:
+    """The same made-up rows every time: numbers around zero at four scales, small integers, a few words."""
+    random = np.random.default_rng(0)
+    scales = np.array([0.1, 1.0, 10.0, 1000.0])[np.arange(_GENERATED) % 4]
+    columns: dict[str, npt.NDArray[Any]] = {}
+    for name, dtype in zip(names, dtypes, strict=True):
+        values = random.normal(size=_GENERATED) * scales
+        if dtype == "string":
+            columns[name] = np.array([f"text {int(value)}" for value in np.abs(values)], dtype=object)
+        elif dtype == "bool":
+            columns[name] = values > 0
+        else:
+            columns[name] = values.astype(NUMPY_DTYPES[dtype])
+    return ReferenceRows(columns, generated=True)

@@ -1,0 +1,116 @@
+"""The nouns of Tsavo, and nothing else.
+
+What comes in: values. What goes out: frozen structs (models, versions, routes, decisions, findings, alerts) and
+the error tree. It must never do I/O, read a clock, or import another room: every room stands on this one.
+"""
+
+from tsavo.vocabulary.batch import Batch
+from tsavo.vocabulary.decisions import (
+    DecisionRecord,
+    OutcomeRecord,
+    Record,
+    Tensor,
+    decision_id,
+    decode_record,
+    encode_record,
+    input_tensors,
+    parse_decision_id,
+)
+from tsavo.vocabulary.endpoints import (
+    Challenger,
+    ConstantFallback,
+    Fallback,
+    Plug,
+    Role,
+    Route,
+    VersionFallback,
+)
+from tsavo.vocabulary.errors import (
+    BadInput,
+    Conflict,
+    Damaged,
+    Disagreement,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Overloaded,
+    Refused,
+    TooLarge,
+    TsavoError,
+    Unavailable,
+    Unreadable,
+    Untrusted,
+)
+from tsavo.vocabulary.findings import Alert, AlertState, Finding, MonitorKind, Note
+from tsavo.vocabulary.models import (
+    Brief,
+    Check,
+    Lineage,
+    Model,
+    Reference,
+    RuntimeName,
+    SourceFormat,
+    Version,
+)
+from tsavo.vocabulary.names import NAME_PATTERN, VersionRef, check_name
+from tsavo.vocabulary.pages import Page
+from tsavo.vocabulary.signature import NUMPY_DTYPES, Columns, DType, Field, Output, Signature, Task, misfits
+
+__all__ = [
+    "NAME_PATTERN",
+    "NUMPY_DTYPES",
+    "Alert",
+    "AlertState",
+    "BadInput",
+    "Batch",
+    "Brief",
+    "Challenger",
+    "Check",
+    "Columns",
+    "Conflict",
+    "ConstantFallback",
+    "DType",
+    "Damaged",
+    "DecisionRecord",
+    "Disagreement",
+    "Fallback",
+    "Field",
+    "Finding",
+    "Forbidden",
+    "Invalid",
+    "Lineage",
+    "Model",
+    "MonitorKind",
+    "NotFound",
+    "Note",
+    "OutcomeRecord",
+    "Output",
+    "Overloaded",
+    "Page",
+    "Plug",
+    "Record",
+    "Reference",
+    "Refused",
+    "Role",
+    "Route",
+    "RuntimeName",
+    "Signature",
+    "SourceFormat",
+    "Task",
+    "Tensor",
+    "TooLarge",
+    "TsavoError",
+    "Unavailable",
+    "Unreadable",
+    "Untrusted",
+    "Version",
+    "VersionFallback",
+    "VersionRef",
+    "check_name",
+    "decision_id",
+    "decode_record",
+    "encode_record",
+    "input_tensors",
+    "misfits",
+    "parse_decision_id",
+]

@@ -1,0 +1,75 @@
+"""A real Tsavo, started by its own command line on a home of the test's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+class Running:
+    """A running Tsavo, and its command line."""
+
+    def __init__(self, home: Path, addresses: dict[str, Any]) -> None:
+        self.home = home
+        self.gateway: str = addresses["gateway"]
+        self.console: str = addresses["console"]
+        self.pid: int = addresses["pid"]
+
+    def tsavo(self, *words: str) -> Any:
+        """Run a command with --json; return what it printed."""
+        done = tsavo(*words, "--home", str(self.home), "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def children(self, module: str) -> list[int]:
+        """Process ids of this home's children that run `module`."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                if module.encode() in words and str(self.home).encode() in words:
+                    found.append(int(entry.name))
+        return found
+
+
+def tsavo(*words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a person would."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TSAVO_")}
+    return subprocess.run(
+        [sys.executable, "-m", "tsavo", *words],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=environment,
+        check=False,
+    )
+
+
+@contextmanager
+def running_on(home: Path, *options: str) -> Iterator[Running]:
+    """A Tsavo on free ports, stopped at the end."""
+    words = ["up", "--home", str(home), "--port", "0", "--console-port", "0", "--detach", "--json", *options]
+    started = tsavo(*words)
+    assert started.returncode == 0, started.stderr
+    try:
+        yield Running(home, json.loads(started.stdout))
+    finally:
+        stopped = tsavo("down", "--home", str(home))
+        assert stopped.returncode == 0, stopped.stderr
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_on(tmp_path_factory.mktemp("home")) as tsavo_now:
+        yield tsavo_now

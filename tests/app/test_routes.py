@@ -1,0 +1,173 @@
+"""Plug, promotion, roll-back and shadows, under load, through the real processes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from tests.app.conftest import Running, running_on, tsavo
+from tests.app.models import save_small_model
+
+BODY = {"inputs": [{"name": "m", "shape": [1, 3], "datatype": "FP64", "data": [0.1, 0.2, 0.3]}]}
+
+
+class Seen(NamedTuple):
+    """One answer: when it came, its status, and what it said of itself."""
+
+    time: float
+    status: int
+    role: str
+    version: str
+    flags: list[str]
+
+
+class Caller(threading.Thread):
+    """Asks without pause until told to stop."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self._url = url
+        self._halt = threading.Event()
+        self.seen: list[Seen] = []
+
+    def run(self) -> None:
+        with httpx.Client(timeout=10) as client:
+            while not self._halt.is_set():
+                answer = client.post(self._url, json=BODY)
+                told: dict[str, Any] = answer.json().get("parameters", {})
+                seen = Seen(
+                    time.monotonic(),
+                    answer.status_code,
+                    told.get("role", ""),
+                    told.get("version", ""),
+                    told.get("flags", []),
+                )
+                self.seen.append(seen)
+
+    def stop(self) -> list[Seen]:
+        self._halt.set()
+        self.join(10)
+        return self.seen
+
+
+class Fleet(NamedTuple):
+    running: Running
+    url: str
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """Two versions of one model; the first is deployed; two workers."""
+    for seed in (0, 1):
+        (tmp_path / str(seed)).mkdir()
+    with running_on(tmp_path / "home", "--workers", "2") as running:
+        for seed in (0, 1):
+            model, reference = save_small_model(tmp_path / str(seed), seed)
+            words = ["--reference", str(reference), "--target", "target", "--trust"]
+            running.tsavo("register", str(model), "--name", "small", *words)
+        running.tsavo("deploy", "small@1", "--endpoint", "e")
+        url = f"{running.gateway}/v2/models/e/infer"
+        deadline = time.monotonic() + 5
+        while httpx.post(url, json=BODY).status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield Fleet(running, url)
+
+
+def callers(url: str) -> list[Caller]:
+    started = [Caller(url) for _ in range(4)]
+    for caller in started:
+        caller.start()
+    return started
+
+
+def since(moment: float, group: list[Caller]) -> list[Seen]:
+    return [seen for caller in group for seen in caller.seen if seen.time > moment]
+
+
+def test_the_plug_is_effective_everywhere_within_a_second_and_fails_no_request(fleet: Fleet) -> None:
+    group = callers(fleet.url)
+    fleet.running.tsavo(
+        "plug", "e", "--constant", '{"label": 0, "probabilities": [0.9, 0.1]}', "--why", "drill"
+    )
+    pulled = time.monotonic()
+    time.sleep(2)
+    fleet.running.tsavo("plug", "e", "--off")
+    released = time.monotonic()
+    time.sleep(2)
+    everything = [seen for caller in group for seen in caller.stop()]
+    assert {seen.status for seen in everything} == {200}
+    during = [seen for seen in everything if pulled + 1 < seen.time < pulled + 2]
+    assert during
+    assert {(seen.role, tuple(seen.flags)) for seen in during} == {
+        ("fallback", ("fallback:plug", "constant"))
+    }
+    afterwards = [seen for seen in everything if seen.time > released + 1]
+    assert {(seen.role, tuple(seen.flags)) for seen in afterwards} == {("champion", ())}
+    counted = fleet.running.tsavo("sql", "select role, count(*) as n from e group by 1")
+    recorded = {row["role"]: row["n"] for row in counted}
+    assert recorded["fallback"] == sum(seen.role == "fallback" for seen in everything)
+
+
+def test_without_a_fallback_a_pulled_plug_refuses_in_words(fleet: Fleet) -> None:
+    fleet.running.tsavo("plug", "e", "--why", "wrong answers")
+    time.sleep(1)
+    answer = httpx.post(fleet.url, json=BODY)
+    assert answer.status_code == 503
+    assert "plug" in answer.json()["detail"]
+    assert "--off" in answer.json()["next_step"]
+    twice = tsavo("plug", "e", "--home", str(fleet.running.home))
+    assert twice.returncode == 1
+    assert "already" in twice.stderr
+
+
+def test_shadow_promote_and_roll_back_under_load(fleet: Fleet) -> None:
+    running = fleet.running
+    group = callers(fleet.url)
+    running.tsavo("deploy", "small@2", "--endpoint", "e", "--shadow")
+    time.sleep(1)
+    assert {seen.version for seen in since(0, group)} == {"small@1"}
+    running.tsavo("promote", "e")
+    promoted = time.monotonic()
+    time.sleep(1.5)
+    assert {seen.version for seen in since(promoted + 1, group)} == {"small@2"}
+    running.tsavo("rollback", "e")
+    back = time.monotonic()
+    time.sleep(1.5)
+    assert {seen.version for seen in since(back + 1, group)} == {"small@1"}
+    everything = [seen for caller in group for seen in caller.stop()]
+    assert {seen.status for seen in everything} == {200}
+    time.sleep(1)
+    rows = running.tsavo(
+        "sql", "select role, version, count(*) as n, count(distinct decision_id) as ids from e group by 1, 2"
+    )
+    assert all(row["n"] == row["ids"] for row in rows)
+    assert {(row["role"], row["version"]) for row in rows} >= {
+        ("champion", 1),
+        ("shadow", 2),
+        ("champion", 2),
+    }
+    assert sum(row["n"] for row in rows if row["role"] != "shadow") == len(everything) + 1
+
+
+def test_a_version_that_callers_cannot_feed_is_refused(fleet: Fleet, tmp_path: Path) -> None:
+    import joblib
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+
+    table = pd.DataFrame({"other": [0.0, 1.0, 2.0, 3.0]})
+    joblib.dump(LogisticRegression().fit(table, [0, 1, 0, 1]), tmp_path / "other.joblib")
+    table.to_parquet(tmp_path / "other.parquet")
+    words = ["--reference", str(tmp_path / "other.parquet"), "--trust"]
+    fleet.running.tsavo("register", str(tmp_path / "other.joblib"), "--name", "other", *words)
+    done = tsavo("deploy", "other@1", "--endpoint", "e", "--home", str(fleet.running.home))
+    assert done.returncode == 1
+    assert "'other' is not sent by callers" in done.stderr
+    assert "--endpoint" in done.stderr
+    assert httpx.post(fleet.url, json=BODY).json()["parameters"]["version"] == "small@1"

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+import tsavo
+from tsavo.registry import migrate, newest_revision, schema_revision
+from tsavo.storage import Database, metadata
+from tsavo.vocabulary import Conflict
+
+
+def import_every_module_with_tables() -> None:
+    for module in pkgutil.walk_packages(tsavo.__path__, "tsavo."):
+        room = module.name.split(".")[1]
+        if room in {"registry", "governance", "alerts", "monitors"} and "migrations" not in module.name:
+            importlib.import_module(module.name)
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_rooms_describe(database: Database) -> None:
+    import_every_module_with_tables()
+    with database.begin() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_migrating_again_changes_nothing(database: Database) -> None:
+    with database.begin() as connection:
+        before = schema_revision(connection)
+    migrate(database)
+    with database.read() as connection:
+        assert schema_revision(connection) == before is not None
+        assert newest_revision(connection) == 0
+
+
+def test_an_empty_database_has_no_schema(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    with database.read() as connection:
+        assert schema_revision(connection) is None
+    database.close()
+
+
+def test_a_database_of_a_newer_tsavo_is_left_alone(database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Conflict, match="newer Tsavo") as caught:
+        migrate(database)
+    assert "9999" in str(caught.value)
+
+
+def test_processes_that_migrate_at_once_get_one_schema(empty_database_url: str) -> None:
+    program = (
+        "import sys; from tsavo.storage import Database; from tsavo.registry import migrate; "
+        "print('ready', flush=True); input(); migrate(Database(sys.argv[1]))"
+    )
+    words = [sys.executable, "-c", program, empty_database_url]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(words, **pipes) for _ in range(3)]  # type: ignore[call-overload]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    database = Database(empty_database_url)
+    with database.read() as connection:
+        assert newest_revision(connection) == 0
+    database.close()
