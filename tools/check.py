@@ -32,7 +32,7 @@ def checks(scratch: str) -> list[tuple[str, list[str]]]:
     """Name and command of each short check, the longest first."""
     return [
         ("mypy", [str(TOOLS / "mypy")]),
-        ("documentation", [str(TOOLS / "mkdocs"), "build", "--strict", "--quiet", "--site-dir", scratch]),
+        ("documentation", [str(TOOLS / "mkdocs"), "build", "--strict", "--site-dir", scratch]),
         ("floors", [str(TOOLS / "lint-imports")]),
         ("ruff", [str(TOOLS / "ruff"), "check", "."]),
         ("format", [str(TOOLS / "ruff"), "format", "--check", "."]),

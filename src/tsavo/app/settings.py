@@ -28,7 +28,7 @@ __all__ = [
 
 _MIB: Final = 1024 * 1024
 # These name the home and the server; they are not settings of a home.
-_NOT_SETTINGS: Final = frozenset({"TSAVO_HOME", "TSAVO_URL", "TSAVO_USER"})
+_NOT_SETTINGS: Final = frozenset({"TSAVO_HOME", "TSAVO_URL", "TSAVO_USER", "TSAVO_TRACE"})
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

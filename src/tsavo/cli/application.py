@@ -92,6 +92,12 @@ def main(words: Sequence[str] | None = None) -> int:
     except OSError as error:
         _complain(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
         return _FAILED
+    except Exception as error:
+        if os.environ.get("TSAVO_TRACE"):
+            raise
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        _complain(f"something unexpected happened ({what}). Next: report it, with what TSAVO_TRACE=1 shows")
+        return _FAILED
 
 
 def _complain(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,6 +12,8 @@ from tsavo.cli.demo.flights import FEATURES, TARGET
 __all__ = ["Replay"]
 
 _OUTCOME_DAYS: Final = 1
+# Four days pass in a second: slow enough that the monitors can be watched while they find something.
+_DAY_SECONDS: Final = 0.25
 
 
 class Replay:
@@ -39,6 +42,7 @@ class Replay:
             Table as `load_flights` gives it, in order of departure.
         """
         for date, day in flights.groupby(flights["time_hour"].str[:10], sort=True):
+            due = time.monotonic() + _DAY_SECONDS
             ids: list[str] = []
             for _, hour in day.groupby("time_hour", sort=True):
                 scores = self._endpoint.score(hour[FEATURES])
@@ -49,6 +53,7 @@ class Replay:
             self._waiting.append((self._day, ids, day[TARGET].tolist()))
             self._send_outcomes(before=self._day - _OUTCOME_DAYS + 1)
             each_day(str(date))
+            time.sleep(max(0.0, due - time.monotonic()))
 
     def finish(self) -> None:
         """Send the outcomes that are still due."""

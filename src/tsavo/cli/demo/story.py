@@ -229,7 +229,7 @@ class Story:
         tell.chapter("The switch")
         route = self._endpoint.promote(why="better on the same decisions of June")
         row = months(self._flights, 6, 6).iloc[-1:]
-        took = self._until(row, lambda scores: scores.version == str(route.champion))
+        took = self._until(row, lambda scores: scores.versions[0] == str(route.champion))
         tell.line(
             f"{route.champion} is the champion; answers came from it {took * 1000:.0f} ms after 'promote' returned."
         )
@@ -250,15 +250,15 @@ class Story:
         tell.chapter("The plug")
         row = months(self._flights, 6, 6).iloc[-1:]
         self._endpoint.plug(why="fire drill of the demo")
-        took = self._until(row, lambda scores: scores.role == "fallback")
+        took = self._until(row, lambda scores: scores.roles[0] == "fallback")
         scores = self._endpoint.score(row[FEATURES])
         self._replay.answered += 1
         tell.line(
-            f"Pulled. After {took * 1000:.0f} ms the fallback answers: {scores.version}, role '{scores.role}', "
-            f"labelled {list(scores.flags)}."
+            f"Pulled. After {took * 1000:.0f} ms the fallback answers: {scores.versions[0]}, "
+            f"role '{scores.roles[0]}', labelled '{scores.flags[0][0]}'."
         )
         self._endpoint.unplug(why="fire drill over")
-        took = self._until(row, lambda scores: scores.role == "champion")
+        took = self._until(row, lambda scores: scores.roles[0] == "champion")
         tell.line(f"Put back. After {took * 1000:.0f} ms the champion answers again.")
 
     def _count(self) -> None:
