@@ -306,10 +306,10 @@ def show(results: dict[str, dict[int, Figures]]) -> None:
     print()
     for name, figures in results.items():
         if name != "tsavo":
-            many = ours[32].requests_per_second / figures[32].requests_per_second
-            one = ours[1].p50_ms / figures[1].p50_ms
+            rate = ours[32].requests_per_second / figures[32].requests_per_second
+            wait = ours[1].p50_ms / figures[1].p50_ms
             print(
-                f"Tsavo against {TITLES[name]}: {many:.2f}x the requests/s at 32 connections, {one:.2f}x its p50 at 1"
+                f"Tsavo against {TITLES[name]}: {rate:.2f}x the requests/s at 32 connections, {wait:.2f}x its p50 at 1"
             )
 
 

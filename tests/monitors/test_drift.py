@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.monitors.stream import CHAMPION, by_subject, decisions, drained, run, signature
 
+from tests.monitors.stream import CHAMPION, by_subject, decisions, drained, run, signature
 from tsavo.monitors.kinds import MonitorContext
 from tsavo.stats import average_evidence
 from tsavo.vocabulary import Damaged, Field, VersionRef

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.monitors.stream import CHAMPION, by_subject, decisions, drained, run, signature
 
+from tests.monitors.stream import CHAMPION, by_subject, decisions, drained, run, signature
 from tsavo.monitors.kinds import MonitorContext
 from tsavo.vocabulary import Field
 

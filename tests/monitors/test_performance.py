@@ -12,8 +12,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import brier_score_loss, mean_absolute_error, zero_one_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.monitors.stream import CHAMPION, by_subject, decisions, run, signature
 
+from tests.monitors.stream import CHAMPION, by_subject, decisions, run, signature
 from tsavo.monitors.kinds import MonitorContext
 from tsavo.vocabulary import Field
 

@@ -38,7 +38,7 @@ def settings() -> set[str]:
 
 
 def routes() -> dict[str, HTTPRouteHandler]:
-    found = {}
+    found: dict[str, HTTPRouteHandler] = {}
     for module in pkgutil.iter_modules(tsavo.console.api.__path__):
         names = vars(importlib.import_module(f"tsavo.console.api.{module.name}"))
         for handler in names.values():

@@ -180,6 +180,4 @@ def _journal(home: Home) -> Examination:
             rows += journal.size().rows
     good = rows < _BACKLOG_ROWS
     mend = "" if good else f"the keeper is behind: see {home.logs / 'keeper.log'}"
-    return Examination(
-        "journal", good, f"{rows} records wait to be shipped in {len(files)} journals", mend
-    )
+    return Examination("journal", good, f"{rows} records wait to be shipped in {len(files)} journals", mend)

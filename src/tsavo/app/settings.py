@@ -162,7 +162,8 @@ def read_effective(home: Home) -> Settings:
 def _from_file(home: Home) -> dict[str, dict[str, Any]]:
     try:
         text = home.settings.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        # A home that is no folder is refused, with better words, by whoever creates it.
         return {}
     except OSError as error:
         raise Unreadable(

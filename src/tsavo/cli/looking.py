@@ -255,7 +255,6 @@ def decision(
     print_pairs([(f"  {name}", value) for name, value in outputs.items()])
     version = msgspec.convert(told["version"], Version)
     lineage = version.lineage
-    print(
-        f"\n{version.ref}, registered by {lineage.registered_by} on {version.created:%Y-%m-%d} from {lineage.source_name}"
-    )
+    registered = f"registered by {lineage.registered_by} on {version.created:%Y-%m-%d}"
+    print(f"\n{version.ref}, {registered} from {lineage.source_name}")
     return 0

@@ -55,8 +55,8 @@ def create_console(parts: ConsoleParts) -> Litestar:
         openapi_config=OpenAPIConfig(
             title="Tsavo control API",
             version=version("tsavo"),
-            path="/api",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            path="/api/openapi",
+            render_plugins=[JsonRenderPlugin(path="/json")],
         ),
         logging_config=None,
     )
@@ -64,4 +64,3 @@ def create_console(parts: ConsoleParts) -> Litestar:
 
 def _who(request: Request[Any, Any, Any]) -> Principal:
     return principal_of(request)
-

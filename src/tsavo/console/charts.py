@@ -14,7 +14,15 @@ from tsavo.lake import Lake
 __all__ = ["Chart", "bands", "endpoint_charts", "evidence_over_time", "latency_lines", "traffic_bars"]
 
 _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
-_WINDOWS: Final = (timedelta(minutes=30), timedelta(hours=6), timedelta(days=2), timedelta(days=14))
+_WINDOWS: Final = (
+    timedelta(minutes=2),
+    timedelta(minutes=10),
+    timedelta(hours=1),
+    timedelta(hours=6),
+    timedelta(days=2),
+    timedelta(days=14),
+)
+_MINUTE: Final = timedelta(minutes=1)
 _BARS: Final = 60
 _ROLES: Final = ["champion", "fallback", "shadow"]
 _ROLE_COLORS: Final = ["accent", "alarm", "quiet"]
@@ -32,32 +40,49 @@ class Chart(NamedTuple):
 
 def endpoint_charts(lake: Lake, endpoint: str, now: datetime) -> list[Chart]:
     """The charts of an endpoint's page, over the shortest window that holds all of its recent traffic."""
-    window = _window(lake, endpoint, now)
+    last = lake.activity([endpoint], now - _WINDOWS[-1])[endpoint].last or now
+    window = _window(lake, endpoint, last)
     bucket = window / _BARS
-    traffic = lake.traffic(endpoint, now - window, bucket).to_pylist()
-    points = lake.points(endpoint, None, now - window, None, 20_000).to_pylist()
+    traffic = lake.traffic(endpoint, last - window, bucket).to_pylist()
+    points = lake.points(endpoint, None, last - window - _MINUTE, None, 20_000).to_pylist()
     charts = [
         Chart("traffic", "Traffic", "Decisions over time, by who answered.", traffic_bars(traffic, bucket)),
         Chart("latency", "Latency", "Median and 95th percentile, in milliseconds.", latency_lines(traffic)),
     ]
-    drift = _of(points, "drift", "")
+    drift = _last_by_minute(_of(points, "drift", ""))
     if drift:
         words = "Evidence that inputs have left their reference, in powers of ten. Above the line: alarm."
         charts.append(Chart("drift", "Drift", words, evidence_over_time(drift)))
-    losses = [point for point in points if point["monitor"] == "performance"]
+    losses = _by_minute([point for point in points if point["monitor"] == "performance"])
     if losses:
         words = "Loss on decisions whose outcome is known, minute by minute as outcomes came."
         charts.append(Chart("performance", "Performance", words, bands(losses)))
     return charts
 
 
-def _window(lake: Lake, endpoint: str, now: datetime) -> timedelta:
-    """The shortest window in which the endpoint answered as much as in the longest, near enough."""
-    counts = [lake.activity([endpoint], now - window)[endpoint].decisions for window in _WINDOWS]
-    for window, count in zip(_WINDOWS, counts, strict=True):
-        if count and count >= counts[-1] * 0.9:
-            return window
-    return _WINDOWS[-1] if counts[-1] else _WINDOWS[0]
+def _window(lake: Lake, endpoint: str, last: datetime) -> timedelta:
+    """The shortest window before the last decision that holds nine tenths of the longest one's decisions."""
+    counts = [lake.activity([endpoint], last - window)[endpoint].decisions for window in _WINDOWS]
+    return next(window for window, count in zip(_WINDOWS, counts, strict=True) if count >= counts[-1] * 0.9)
+
+
+def _by_minute(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One point a subject and minute; batches that share a minute weigh by their rows."""
+    sums: dict[tuple[str, datetime], list[float]] = {}
+    for point in points:
+        weighed = sums.setdefault((point["subject"], point["time"]), [0.0, 0])
+        weighed[0] += point["value"] * point["rows"]
+        weighed[1] += point["rows"]
+    return [
+        {"subject": subject, "time": time, "value": total / rows, "rows": rows}
+        for (subject, time), (total, rows) in sums.items()
+        if rows
+    ]
+
+
+def _last_by_minute(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The last point of each minute: evidence is a state, not a mean."""
+    return list({point["time"]: point for point in points}.values())
 
 
 def _of(points: Sequence[Mapping[str, Any]], monitor: str, subject: str) -> list[Mapping[str, Any]]:
@@ -68,19 +93,32 @@ def traffic_bars(rows: Sequence[Mapping[str, Any]], bucket: timedelta) -> dict[s
     """Decisions by time and role, stacked.
 
     >>> traffic_bars([], timedelta(seconds=60))["mark"]["type"]
-    'bar'
+    'rect'
     """
-    values = [
-        {"time": _time(row["time"]), "end": _time(row["time"] + bucket), "role": row["role"], "decisions": row["decisions"]}
-        for row in rows
-    ]
+    values = []
+    height: dict[datetime, int] = {}
+    for row in sorted(rows, key=lambda row: _ROLES.index(row["role"])):
+        foot = height.get(row["time"], 0)
+        height[row["time"]] = foot + row["decisions"]
+        # A little narrower than the bucket, so that bars stand apart.
+        span = {"time": _time(row["time"]), "end": _time(row["time"] + bucket * 0.85)}
+        values.append(
+            {
+                **span,
+                "foot": foot,
+                "top": height[row["time"]],
+                "role": row["role"],
+                "decisions": row["decisions"],
+            }
+        )
     return _spec(
         values,
-        mark={"type": "bar", "binSpacing": 1},
+        mark={"type": "rect"},
         encoding={
             "x": {"field": "time", "type": "temporal", "title": None, "scale": {"type": "utc"}},
             "x2": {"field": "end"},
-            "y": {"field": "decisions", "type": "quantitative", "title": "decisions", "stack": "zero"},
+            "y": {"field": "foot", "type": "quantitative", "title": "decisions"},
+            "y2": {"field": "top"},
             "color": _color("role", _ROLES, _ROLE_COLORS),
             "tooltip": _tooltip("time", "role", "decisions"),
         },
@@ -125,13 +163,24 @@ def evidence_over_time(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "mark": {"type": "rule", "strokeDash": [4, 4], "color": "alarm"},
         "encoding": {"y": {"field": "alarm", "type": "quantitative"}},
     }
-    return {"$schema": _SCHEMA, "width": "container", "height": 150, "data": {"values": values}, "layer": [line, rule]}
+    return {
+        "$schema": _SCHEMA,
+        "width": "container",
+        "height": 150,
+        "data": {"values": values},
+        "layer": [line, rule],
+    }
 
 
 def bands(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A loss over time; its mean weighs each point by its rows."""
     values = [
-        {"time": _time(point["time"]), "what": point["subject"], "value": point["value"], "rows": point["rows"]}
+        {
+            "time": _time(point["time"]),
+            "what": point["subject"],
+            "value": point["value"],
+            "rows": point["rows"],
+        }
         for point in points
     ]
     names = sorted({value["what"] for value in values})
@@ -165,7 +214,8 @@ def _tooltip(*fields: str) -> list[dict[str, str]]:
     kinds = {"time": "temporal"}
     numbers = {"decisions", "ms", "power", "value", "rows"}
     return [
-        {"field": field, "type": kinds.get(field, "quantitative" if field in numbers else "nominal")} for field in fields
+        {"field": field, "type": kinds.get(field, "quantitative" if field in numbers else "nominal")}
+        for field in fields
     ]
 
 

@@ -52,7 +52,9 @@ def checked(handlers: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
     listed = list(handlers)
     for handler in listed:
         if not isinstance(handler.opt.get(_RIGHT), Right):
-            raise TypeError(f"the control route {sorted(handler.paths)} does not declare the right that it needs")
+            raise TypeError(
+                f"the control route {sorted(handler.paths)} does not declare the right that it needs"
+            )
     return listed
 
 
@@ -71,5 +73,7 @@ def principal_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
     """
     name = connection.headers.get(_USER, "").strip() or connection.app.state["parts"].owner
     if len(name) > 200 or not name.isprintable():
-        raise Invalid("not a name", field="X-Tsavo-User", found=name[:50], expected="at most 200 printable characters")
+        raise Invalid(
+            "not a name", field="X-Tsavo-User", found=name[:50], expected="at most 200 printable characters"
+        )
     return local_owner(name)

@@ -37,7 +37,9 @@ def guard_browser(app: ASGIApp) -> ASGIApp:
     """ASGI middleware: refuses foreign requests, and puts the security headers on every answer."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        method = scope.get("method")
+        if not isinstance(method, str):
+            # Not HTTP: there is nothing of the kind here, and the framework says so.
             await app(scope, receive, send)
             return
 
@@ -46,12 +48,15 @@ def guard_browser(app: ASGIApp) -> ASGIApp:
                 message["headers"] = [*message["headers"], *_HEADERS]
             await send(message)
 
-        refusal = _refusal(str(scope["method"]), Headers.from_scope(scope))
+        refusal = _refusal(method, Headers.from_scope(scope))
         if refusal is None:
             await app(scope, receive, send_guarded)
             return
         status, body = problem_bytes(refusal)
-        headers: Any = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+        headers: Any = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+        ]
         await send_guarded({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 

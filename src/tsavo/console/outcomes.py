@@ -49,12 +49,19 @@ def record_outcomes(parts: ConsoleParts, endpoint: str, signature: Signature, gi
     count = len(given.decisions)
     if count > _MOST:
         raise TooLarge(
-            "too many outcomes at once", field="decisions", found=count, expected=f"at most {_MOST}", next_step="send parts"
+            "too many outcomes at once",
+            field="decisions",
+            found=count,
+            expected=f"at most {_MOST}",
+            next_step="send parts",
         )
     for name, column in (("values", given.values), ("observed", given.observed)):
         if column is not None and len(column) != count:
             raise Invalid(
-                "not as many as decisions", field=name, found=f"{len(column)} items", expected=f"{count} items"
+                "not as many as decisions",
+                field=name,
+                found=f"{len(column)} items",
+                expected=f"{count} items",
             )
     values = [_checked(signature, row, value) for row, value in enumerate(given.values)]
     for row, decision in enumerate(given.decisions):
@@ -87,7 +94,9 @@ def _checked(signature: Signature, row: int, value: Any) -> Any:
     if signature.task == "regression" and (
         not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value)
     ):
-        raise Invalid("not a number", field=f"values[{row}]", found=value, expected="a finite number, or null")
+        raise Invalid(
+            "not a number", field=f"values[{row}]", found=value, expected="a finite number, or null"
+        )
     return value
 
 

@@ -71,7 +71,9 @@ def _as_ours(request: Request[Any, Any, Any], error: Exception) -> TsavoError:
     if isinstance(error, HTTPException):
         return _from_framework(request, error)
     _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return TsavoError("Tsavo failed on this request", next_step="see console.log in the home, and run 'tsavo doctor'")
+    return TsavoError(
+        "Tsavo failed on this request", next_step="see console.log in the home, and run 'tsavo doctor'"
+    )
 
 
 def _invalid(error: ValidationException) -> Invalid:

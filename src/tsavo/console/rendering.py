@@ -34,8 +34,12 @@ def environment() -> jinja2.Environment:
         "latency": latency,
         "power_of_ten": lambda value: round(math.log10(value), 2),
         "segment": lambda text: quote(str(text), safe=""),
-        "query": lambda values: urlencode({key: value for key, value in values.items() if value not in (None, "")}),
-        "tojson_safe": lambda value: msgspec.json.encode(value, enc_hook=str).decode().replace("<", "\\u003c"),
+        "query": lambda values: urlencode(
+            {key: value for key, value in values.items() if value not in (None, "")}
+        ),
+        "tojson_safe": lambda value: (
+            msgspec.json.encode(value, enc_hook=str).decode().replace("<", "\\u003c")
+        ),
     }
     return made
 

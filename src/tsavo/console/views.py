@@ -92,7 +92,9 @@ def overview(
     return Page(items=rows, total=page.total, offset=page.offset, limit=page.limit)
 
 
-def _overview_row(parts: ConsoleParts, route: Route, alerts: dict[str, int], activity: Activity) -> OverviewRow:
+def _overview_row(
+    parts: ConsoleParts, route: Route, alerts: dict[str, int], activity: Activity
+) -> OverviewRow:
     return OverviewRow(
         route=route,
         open_alerts=alerts.get(route.endpoint, 0),
@@ -109,7 +111,9 @@ def endpoint_view(parts: ConsoleParts, endpoint: str) -> EndpointView:
         route = get_route(connection, endpoint)
         champion = get_version(connection, route.champion)
         alerts = list_alerts(connection, endpoint=endpoint, state="open", limit=50)
-    return EndpointView(route, champion, parts.findings(endpoint), list(alerts.items), infer_url(parts, endpoint))
+    return EndpointView(
+        route, champion, parts.findings(endpoint), list(alerts.items), infer_url(parts, endpoint)
+    )
 
 
 def infer_url(parts: ConsoleParts, endpoint: str) -> str:

@@ -28,6 +28,14 @@ from tsavo.vocabulary import AlertState, Invalid, VersionRef, check_name
 __all__ = ["WEB_ROUTES"]
 
 _SQL_ROWS: Final = 200
+# What the address says -> what the database is asked for.
+_STATES: Final[dict[str, AlertState | None]] = {
+    "open": "open",
+    "acknowledged": "acknowledged",
+    "resolved": "resolved",
+    "all": None,
+    "": None,
+}
 _TRAFFIC: Final = timedelta(hours=24)
 _Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 
@@ -57,7 +65,14 @@ def home_page(
     page = overview(parts, search=search, plugged=plugged, offset=offset, limit=25)
     twin = f"/api/overview?{request.url.query}" if request.url.query else "/api/overview"
     return _page(
-        "overview.html", request, parts, page=page, status=status_view(parts), search=search, plugged=plugged, twin=twin
+        "overview.html",
+        request,
+        parts,
+        page=page,
+        status=status_view(parts),
+        search=search,
+        plugged=plugged,
+        twin=twin,
     )
 
 
@@ -128,15 +143,21 @@ def version_page(request: Request[Any, Any, Any], parts: ConsoleParts, model: st
 def alerts_page(
     request: Request[Any, Any, Any],
     parts: ConsoleParts,
-    shown: Annotated[Literal["open", "acknowledged", "resolved", "all", ""], Parameter(query="state")] = "open",
+    shown: Annotated[
+        Literal["open", "acknowledged", "resolved", "all", ""], Parameter(query="state")
+    ] = "open",
     endpoint: str | None = None,
     offset: int = 0,
 ) -> Template:
     """Alerts by state."""
-    wanted: AlertState | None = None if shown in ("all", "") else shown
+    wanted = _STATES[shown]
     with parts.plane.database.read() as connection:
         page = list_alerts(connection, endpoint=endpoint or None, state=wanted, offset=offset, limit=25)
-    pairs = [f"{key}={value}" for key, value in (("state", wanted), ("endpoint", endpoint), ("offset", offset)) if value]
+    pairs = [
+        f"{key}={value}"
+        for key, value in (("state", wanted), ("endpoint", endpoint), ("offset", offset))
+        if value
+    ]
     twin = "/api/alerts" + (f"?{'&'.join(pairs)}" if pairs else "")
     return _page("alerts.html", request, parts, page=page, state=shown or "all", endpoint=endpoint, twin=twin)
 
@@ -152,16 +173,20 @@ def audit_page(
 
 
 @look("/sql", Right.QUERY, include_in_schema=False)
-def sql_page(request: Request[Any, Any, Any], parts: ConsoleParts, query: str = "") -> Template:
+def sql_page(
+    request: Request[Any, Any, Any],
+    parts: ConsoleParts,
+    asked: Annotated[str, Parameter(query="query")] = "",
+) -> Template:
     """SQL over what was recorded; the query is in the URL."""
     table, error = None, None
-    if query.strip():
+    if asked.strip():
         try:
-            table = parts.lake.sql(query, rows=_SQL_ROWS)
+            table = parts.lake.sql(asked, rows=_SQL_ROWS)
         except Invalid as refused:
             error = refused
     context = {
-        "query": query,
+        "query": asked,
         "error": error,
         "columns": [] if table is None else table.column_names,
         "rows": [] if table is None else [list(row.values()) for row in table.to_pylist()],
@@ -204,7 +229,9 @@ def alert_form(parts: ConsoleParts, who: Principal, alert: int, data: _Form) -> 
     """Acknowledge or resolve an alert."""
     move = {"acknowledge": acknowledge, "resolve": resolve}.get(data.get("do", ""))
     if move is None:
-        raise Invalid("not something to do", field="do", found=data.get("do"), expected="acknowledge or resolve")
+        raise Invalid(
+            "not something to do", field="do", found=data.get("do"), expected="acknowledge or resolve"
+        )
     now = parts.plane.clock.now()
     with parts.plane.database.begin() as connection:
         move(connection, alert, by=who.name, now=now, note=data.get("note", "")[:2000])

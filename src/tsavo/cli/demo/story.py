@@ -94,10 +94,11 @@ class Story:
         started = time.perf_counter()
         self._endpoint = self._client.deploy(NAME)
         first = months(self._flights, 4, 4).iloc[:1]
+        flight = first.iloc[0]
         scores = self._patiently(lambda: self._endpoint.score(first[FEATURES]))
         tell.line(f"Answering {time.perf_counter() - started:.2f} s after 'deploy'. The first decision:")
         tell.line(
-            f"  {first.iloc[0]['carrier']} from {first.iloc[0]['origin']}, left {first.iloc[0]['dep_delay']:+.0f} minutes: "
+            f"  {flight['carrier']} from {flight['origin']}, left {flight['dep_delay']:+.0f} minutes: "
             f"late with probability {scores.outputs['probabilities'][0][1]:.3f}, decision {scores.decision_ids[0]}"
         )
         self._replay = Replay(self._endpoint)

@@ -88,7 +88,9 @@ def list_endpoints(
 ) -> Page[Route]:
     """Present routes, in order of the endpoints' names."""
     with parts.plane.database.read() as connection:
-        return list_routes(connection, search=search, model=model, plugged=plugged, offset=offset, limit=limit)
+        return list_routes(
+            connection, search=search, model=model, plugged=plugged, offset=offset, limit=limit
+        )
 
 
 @look("/api/endpoints/{endpoint:str}", summary="One endpoint")
@@ -114,7 +116,9 @@ def findings(parts: ConsoleParts, endpoint: str) -> list[Finding]:
 
 
 @look("/api/endpoints/{endpoint:str}/decisions", summary="The latest decisions", right=Right.QUERY)
-def decisions(parts: ConsoleParts, endpoint: str, limit: int = 50, before: str | None = None) -> DecisionsPage:
+def decisions(
+    parts: ConsoleParts, endpoint: str, limit: int = 50, before: str | None = None
+) -> DecisionsPage:
     """Decisions, newest first; `before` is the token that the last page gave."""
     _check_limit(limit)
     items, token = parts.lake.recent(check_name(endpoint, "endpoint"), limit, before)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from litestar import Request
+
 from tsavo.console.declaring import look
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.views import OverviewRow, StatusView, overview, status_view
@@ -38,4 +42,10 @@ def audit_page(
         return list_audit(connection, subject=subject, offset=offset, limit=limit)
 
 
-STATUS_ROUTES = [status, overview_page, audit_page]
+@look("/api/openapi.json", include_in_schema=False)
+def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The description of this API (OpenAPI 3.1)."""
+    return request.app.openapi_schema.to_schema()
+
+
+STATUS_ROUTES = [status, overview_page, audit_page, openapi]
