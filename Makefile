@@ -15,7 +15,9 @@ STAMPS := $(VENV)/.stamps
 UV := $(BIN)/python -m uv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EXACTLY := --quiet --python $(BIN)/python --require-hashes
-NATIVE := CMakeLists.txt pyproject.toml $(wildcard src/tsavo/kernels/*.cpp src/tsavo/kernels/*.hpp)
+# A package that was not there at the last build is found only after the next one.
+NATIVE := CMakeLists.txt pyproject.toml $(wildcard src/tsavo/kernels/*.cpp src/tsavo/kernels/*.hpp) \
+	$(shell find src/tsavo -name __init__.py)
 
 ARGS ?=
 # Processes that pytest uses.
