@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -75,4 +76,26 @@ def test_processes_that_migrate_at_once_get_one_schema(empty_database_url: str) 
     database = Database(empty_database_url)
     with database.read() as connection:
         assert newest_revision(connection) == 0
+    database.close()
+
+
+def test_a_second_node_waits_while_the_first_one_migrates(postgresql_url: str) -> None:
+    lock = importlib.import_module("tsavo.registry.migrate")._LOCK
+    database = Database(postgresql_url)
+    finished = threading.Event()
+
+    def second_node() -> None:
+        other = Database(postgresql_url)
+        migrate(other)
+        other.close()
+        finished.set()
+
+    thread = threading.Thread(target=second_node)
+    with database.begin() as first_node:
+        first_node.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
+        thread.start()
+        assert not finished.wait(0.7)
+        assert schema_revision(first_node) is None
+    thread.join(30)
+    assert finished.is_set()
     database.close()

@@ -159,7 +159,6 @@ class JournalWriter:
             self._in_flight = min(len(queue), _LARGEST_GROUP)
             group = [queue.popleft() for _ in range(self._in_flight)]
             self._commit(group)
-            self._in_flight = 0
             self._remove_released(2 * len(group))
 
     def _rest(self) -> None:
@@ -204,6 +203,8 @@ class JournalWriter:
             failure = unavailable(self.path, error)
         self.failure = failure
         self._bytes_out += sum(map(len, payloads))
+        # Before anybody is told: who awaits the last record must not find it pending still.
+        self._in_flight = 0
         loop = self._loop
         if loop is not None and not loop.is_closed():
             try:

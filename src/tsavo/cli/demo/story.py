@@ -44,6 +44,7 @@ class Story:
         self._retrain()
         self._june()
         self._switch()
+        self._rest_of_june()
         self._plug()
         self._count()
 
@@ -234,6 +235,20 @@ class Story:
         tell.line(
             f"{route.champion} is the champion; answers came from it {took * 1000:.0f} ms after 'promote' returned."
         )
+
+    def _rest_of_june(self) -> None:
+        tell = self._tell
+        june = months(self._flights, 6, 6)
+        june = june[june["day"] > _JUNE_DAYS]
+        tell.chapter(
+            f"The rest of June under the new champion: {len(june):,} flights, watched from a fresh start"
+        )
+        self._run(june)
+        self._replay.finish()
+        self._catch_up()
+        self._new_alerts("by the end of June")
+        for finding in self._findings("performance"):
+            tell.line(f"  {finding.text}")
 
     def _until(self, row: Any, done: Callable[[Any], bool]) -> float:
         started = time.perf_counter()
