@@ -83,11 +83,11 @@ def environment(name: str) -> Path:
 
 
 @contextmanager
-def running(words: list[str], url: str, **options: Any) -> Iterator[int]:
-    """A server process pinned to its core, from the moment it answers until the block ends."""
+def running(words: list[str], url: str, core: str = SERVER_CORE, **options: Any) -> Iterator[int]:
+    """A server process pinned to a core, from the moment it answers until the block ends."""
     log = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the process
     process = subprocess.Popen(
-        ["taskset", "-c", SERVER_CORE, *words], stdout=log, stderr=log, start_new_session=True, **options
+        ["taskset", "-c", core, *words], stdout=log, stderr=log, start_new_session=True, **options
     )
     try:
         wait_for(url, process, log)
@@ -123,7 +123,11 @@ def infer_body(row: Any) -> bytes:
 
 @contextmanager
 def tsavo(folder: Path, row: Any) -> Iterator[Server]:
-    """The product as it is: supervisor, keeper and console running, one gateway worker."""
+    """The product as it is.
+
+    The gateway worker has the server's core; the keeper and the console, which no peer has,
+    share the other one with the load.
+    """
     home = folder / "home"
     words = [
         sys.executable,
@@ -137,7 +141,15 @@ def tsavo(folder: Path, row: Any) -> Iterator[Server]:
         "--console-port",
         "8190",
     ]
-    with running(words, "http://127.0.0.1:8190/api/status"):
+    with running(words, "http://127.0.0.1:8190/api/status", core=LOAD_CORE):
+        gateway = subprocess.run(
+            ["pgrep", "-f", f"gateway_process --home {home}"], capture_output=True, check=True
+        )
+        subprocess.run(
+            ["taskset", "-a", "-p", "-c", SERVER_CORE, gateway.stdout.decode().strip()],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         tool = [sys.executable, "-m", "tsavo"]
         options = ["--home", str(home)]
         reference = folder / "rows.parquet"
@@ -181,7 +193,8 @@ def mlflow(folder: Path, row: Any) -> Iterator[Server]:
     saved = folder / "mlflow-model"
     save = (
         "import joblib, mlflow.sklearn, sys; "
-        "mlflow.sklearn.save_model(joblib.load(sys.argv[1]), sys.argv[2], pyfunc_predict_fn='predict_proba')"
+        "mlflow.sklearn.save_model(joblib.load(sys.argv[1]), sys.argv[2], "
+        "pyfunc_predict_fn='predict_proba', serialization_format='cloudpickle')"
     )
     subprocess.run(
         [tools / "python", "-c", save, folder / "model.joblib", saved], check=True, capture_output=True

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tsavo.client import Client, Endpoint, Registered, Scores, connect
+
+    __version__: str
 
 __all__ = ["Client", "Endpoint", "Registered", "Scores", "__version__", "connect"]
 
@@ -18,7 +19,9 @@ __all__ = ["Client", "Endpoint", "Registered", "Scores", "__version__", "connect
 def __getattr__(name: str) -> Any:
     """Load the client when it is first used, so that importing the package costs nothing."""
     if name == "__version__":
-        return _version("tsavo")
+        from importlib.metadata import version
+
+        return version("tsavo")
     if name in __all__:
         from tsavo import client
 

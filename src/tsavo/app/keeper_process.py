@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -20,6 +21,7 @@ __all__ = ["Keeper", "main"]
 
 _LOG: Final = logging.getLogger("tsavo.keeper")
 _PAGE: Final = 1000
+_NICE: Final = 10
 
 
 class Keeper:
@@ -105,6 +107,8 @@ def main() -> None:
     """Entry of ``python -m tsavo.app.keeper_process``."""
 
     def work(child: Child) -> None:
+        # Callers come first: what the keeper does can wait.
+        os.nice(_NICE)
         keeper = Keeper(child)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: keeper.stop())

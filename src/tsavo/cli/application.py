@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cyclopts import App, CycloptsError, Group
 
-from tsavo.vocabulary import TsavoError
+if TYPE_CHECKING:
+    from tsavo.vocabulary import TsavoError
 
 __all__ = ["application", "main"]
 
@@ -38,7 +39,7 @@ _COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "decision": ("looking", "One decision, and the version that made it."),
     },
     "Watch and act": {
-        "monitors": ("watching", "What the monitors of an endpoint say now."),
+        "monitors": ("watching", "What the monitors of an endpoint say now: its findings."),
         "alerts": ("watching", "List open alerts."),
         "ack": ("watching", "Acknowledge an alert."),
         "resolve": ("watching", "Resolve an alert."),
@@ -48,9 +49,18 @@ _COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
 }
 
+# Other words for the same thing, which --help does not list.
+_ALIASES: Final = {"monitors": ("findings",)}
 
-def application() -> App:
-    """The whole command line; a command's module is imported when it is needed."""
+
+def application(chosen: str = "") -> App:
+    """The whole command line; a command's module is imported when it is needed.
+
+    Parameters
+    ----------
+    chosen
+        The command that will run. It explains itself at length; the others have their line in the index.
+    """
     from importlib.metadata import version
 
     app = App(
@@ -62,26 +72,26 @@ def application() -> App:
     for place, (title, commands) in enumerate(_COMMANDS.items()):
         group = Group(title, sort_key=place)
         for name, (module, what) in commands.items():
-            app.command(f"tsavo.cli.{module}:{name}", name=name, group=group, help=what)
+            for word in (name, *_ALIASES.get(name, ())):
+                told = {} if word == chosen else {"help": what}
+                app.command(f"tsavo.cli.{module}:{name}", name=word, group=group, show=word == name, **told)
     return app
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    given = list(sys.argv[1:] if words is None else words)
     try:
-        answer = application()(
-            list(sys.argv[1:] if words is None else words),
+        answer = application(next((word for word in given if not word.startswith("-")), ""))(
+            given,
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
         )
         sys.stdout.flush()
         return answer if isinstance(answer, int) else _DONE
-    except TsavoError as error:
-        _complain(str(error))
-        return _FAILED
     except CycloptsError as error:
-        _complain(" ".join(str(error).split()) + " Next: see 'tsavo --help'")
+        _complain(f"{error} Next: see 'tsavo --help'")
         return _USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -89,16 +99,41 @@ def main(words: Sequence[str] | None = None) -> int:
         # The reader of our output has gone, as 'head' does; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _DONE
-    except OSError as error:
-        _complain(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
-        return _FAILED
     except Exception as error:
         if os.environ.get("TSAVO_TRACE"):
             raise
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        _complain(f"something unexpected happened ({what}). Next: report it, with what TSAVO_TRACE=1 shows")
+        _explain(error)
         return _FAILED
 
 
+def _explain(error: Exception) -> None:
+    # Imported now because it loads numpy, for which --help has no time.
+    from tsavo.vocabulary import Disagreement, TsavoError
+
+    if isinstance(error, TsavoError):
+        _complain(str(error))
+        if isinstance(error, Disagreement):
+            _tell_differing_rows(error)
+    elif isinstance(error, OSError):
+        _complain(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+    else:
+        _complain(
+            f"something unexpected happened ({type(error).__name__}: {error}). "
+            "Next: report it, with what TSAVO_TRACE=1 shows"
+        )
+
+
+def _tell_differing_rows(error: TsavoError) -> None:
+    from tsavo.cli.printing import as_text
+
+    rows = error.details.get("rows", []) if isinstance(error.details, dict) else []
+    for row in rows:
+        told = ", ".join(f"{part}: {as_text(row.get(part))}" for part in ("original", "compiled", "inputs"))
+        sys.stderr.write(f"  row {row.get('row')}: {told}\n")
+
+
 def _complain(text: str) -> None:
-    sys.stderr.write(f"tsavo: {text}\n")
+    """Say why, on one line whatever the reason is made of."""
+    from tsavo.cli.printing import as_text
+
+    sys.stderr.write(f"tsavo: {as_text(' '.join(text.split()))}\n")

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import msgspec
 
-from tsavo.cli.options import Common, Options
-from tsavo.cli.printing import print_json, print_pairs, print_table
+from tsavo.cli.options import Common, Options, OutputPath
+from tsavo.cli.printing import as_text, print_json, print_pairs, print_table
 from tsavo.cli.telling import tell_endpoint, tell_model, tell_version
-from tsavo.vocabulary import NotFound, Unavailable, Version, VersionRef
+from tsavo.vocabulary import NotFound, Version, VersionRef
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from tsavo.app.offline import OfflineHome
+    from tsavo.client import Client
 
 __all__ = ["decision", "diff", "ls", "show", "sql"]
+
+T = TypeVar("T")
+
+_PIPE: Final = "-"
+# Of a decision's record, what says nothing to a person; --json has it.
+_INTERNAL: Final = frozenset({"explanation", "journal", "seq"})
 
 
 def ls(
     what: Literal["endpoints", "models"] = "endpoints",
+    /,
     *,
     search: str = "",
     options: Common = Options(),  # noqa: B008 -- frozen
@@ -71,6 +80,7 @@ def ls(
 
 def show(
     name: str,
+    /,
     *,
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
@@ -115,6 +125,7 @@ def show(
 def diff(
     first: str,
     second: str,
+    /,
     *,
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
@@ -174,9 +185,10 @@ def _flat(version: Version) -> dict[str, Any]:
 
 def sql(
     query: str,
+    /,
     *,
     limit: int = 10_000,
-    output: Path | None = None,
+    output: OutputPath = _PIPE,
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
     """Run one SELECT over decisions, outcomes and monitors. Works on a stopped home, too.
@@ -191,38 +203,47 @@ def sql(
     limit
         At most so many rows.
     output
-        Write a CSV, Parquet or JSON file instead of printing.
+        Write a CSV, Parquet or JSON file instead of printing ('-').
     """
-    table = _ask(query, limit, options)
-    truncated = (table.schema.metadata or {}).get(b"truncated") == b"true"
-    if output is not None:
-        from tsavo.client import write_table
+    from tsavo.client import write_table
+    from tsavo.client.tables import check_writable
 
-        output.write_bytes(write_table(table, output))
+    if output != _PIPE:
+        check_writable(Path(output))
+    table = _ask(options, lambda source: source.sql(query, limit=limit))
+    if output != _PIPE:
+        Path(output).write_bytes(write_table(table, Path(output)))
+        if options.json:
+            print_json({"rows": table.num_rows, "output": output})
     elif options.json:
         print_json(table.to_pylist())
     else:
-        print_table(table.column_names, [list(row.values()) for row in table.to_pylist()], nothing="No rows.")
-    if truncated:
+        rows = [list(row.values()) for row in table.to_pylist()]
+        print_table(table.column_names, rows, nothing="No rows.")
+    if (table.schema.metadata or {}).get(b"truncated") == b"true":
         print(f"Cut after {limit:,} rows; ask for more with --limit.", file=sys.stderr)
     return 0
 
 
-def _ask(query: str, limit: int, options: Options) -> pa.Table:
+def _ask(options: Options, question: Callable[[Client | OfflineHome], T]) -> T:
+    """Ask the running Tsavo; where nothing runs on a home, the home itself."""
+    from tsavo.client import NotRunning
+
     try:
         with options.connected() as client:
-            return client.sql(query, limit=limit)
-    except Unavailable as error:
-        if options.url or error.reason != "no Tsavo answers":
+            return question(client)
+    except NotRunning as error:
+        if error.home is None:  # a URL was asked, and a home is no answer to that
             raise
         from tsavo.app.offline import open_home
         from tsavo.storage import Home
 
-        return open_home(Home(options.home)).sql(query, limit)
+        return question(open_home(Home(error.home)))
 
 
 def decision(
     decision_id: str,
+    /,
     *,
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
@@ -233,28 +254,23 @@ def decision(
     decision_id
         As it came with the answer.
     """
-    try:
-        with options.connected() as client:
-            told = client.decision(decision_id)
-    except Unavailable as error:
-        if options.url or error.reason != "no Tsavo answers":
-            raise
-        from tsavo.app.offline import open_home
-        from tsavo.storage import Home
-
-        told = open_home(Home(options.home)).decision(decision_id)
+    told = _ask(options, lambda source: source.decision(decision_id))
     if options.json:
         print_json(told)
         return 0
     made = dict(told["decision"])
     inputs, outputs = made.pop("features", {}), made.pop("prediction", {})
-    print_pairs([(name, value) for name, value in made.items() if name not in ("explanation", "shadows")])
+    shadows = made.pop("shadows", None) or []
+    print_pairs([(name, value) for name, value in made.items() if name not in _INTERNAL])
     print("\ninputs")
     print_pairs([(f"  {name}", "(missing)" if value is None else value) for name, value in inputs.items()])
     print("\noutputs")
     print_pairs([(f"  {name}", value) for name, value in outputs.items()])
+    for shadow in shadows:
+        print(f"\nshadow {shadow['model']}@{shadow['version']}")
+        print_pairs([(f"  {name}", value) for name, value in shadow["prediction"].items()])
     version = msgspec.convert(told["version"], Version)
     lineage = version.lineage
     registered = f"registered by {lineage.registered_by} on {version.created:%Y-%m-%d}"
-    print(f"\n{version.ref}, {registered} from {lineage.source_name}")
+    print(f"\n{version.ref}, {registered} from {as_text(lineage.source_name)}")
     return 0

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from tsavo.client import Client
 
-__all__ = ["Common", "Options"]
+__all__ = ["Common", "Flag", "Options", "OutputPath", "TablePath"]
 
 
 @dataclass(frozen=True)
@@ -44,3 +44,17 @@ class Options:
 
 
 Common = Annotated[Options, Parameter(name="*")]
+
+
+def _only_a_dash(_kind: object, value: str) -> None:
+    if value.startswith("-") and value != "-":
+        raise ValueError(f"there is no option {value}; a file of this name is ./{value}")
+
+
+Flag: TypeAlias = Annotated[bool, Parameter(negative="")]
+TablePath: TypeAlias = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_only_a_dash)]
+"""A file to read, or ``-`` for standard input."""
+OutputPath: TypeAlias = Annotated[
+    str, Parameter(name=["--output", "-o"], allow_leading_hyphen=True, validator=_only_a_dash)
+]
+"""A file to write, or ``-`` for standard output."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
-from tsavo.cli.options import Common, Options
-from tsavo.cli.printing import print_json
+from tsavo.cli.options import Common, Flag, Options
+from tsavo.cli.printing import as_text, print_json
 from tsavo.vocabulary import Invalid, Route
 
 if TYPE_CHECKING:
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 __all__ = ["deploy", "plug", "promote", "register", "rollback"]
 
-_Flag = Annotated[bool, Parameter(negative="")]
 _Versions = Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)]
 
 
 def register(
     source: str,
+    /,
     *,
     name: str,
     reference: Path | None = None,
     target: str | None = None,
-    trust: _Flag = False,
+    trust: Flag = False,
     problem: str = "",
     decision: str = "",
     value: str = "",
@@ -79,21 +79,22 @@ def _tell_registered(registered: Registered) -> None:
     was = "" if registered.new else " (the same content was registered before)"
     print(f"{version.ref}{was}")
     for check in version.checks:
-        print(f"  {'ok ' if check.passed else 'NO '} {check.name}: {check.summary}")
+        print(f"  {'ok ' if check.passed else 'NO '} {check.name}: {as_text(check.summary)}")
     print(f"Next: tsavo deploy {version.ref}")
 
 
 def deploy(
     source: str,
+    /,
     *,
     name: str | None = None,
     endpoint: str | None = None,
-    shadow: _Flag = False,
+    shadow: Flag = False,
     fallback: _Versions = None,
     constant: str | None = None,
     reference: Path | None = None,
     target: str | None = None,
-    trust: _Flag = False,
+    trust: Flag = False,
     why: str = "",
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
@@ -144,6 +145,7 @@ def deploy(
 def promote(
     endpoint: str,
     version: str | None = None,
+    /,
     *,
     why: str = "",
     options: Common = Options(),  # noqa: B008 -- frozen
@@ -155,7 +157,7 @@ def promote(
     endpoint
         The endpoint.
     version
-        MODEL@N, when there are several challengers.
+        MODEL@N, to be sure that it is the one that is promoted.
     why
         Kept in the audit trail.
     """
@@ -166,6 +168,7 @@ def promote(
 
 def rollback(
     endpoint: str,
+    /,
     *,
     why: str = "",
     options: Common = Options(),  # noqa: B008 -- frozen
@@ -186,8 +189,9 @@ def rollback(
 
 def plug(
     endpoint: str,
+    /,
     *,
-    off: _Flag = False,
+    off: Flag = False,
     fallback: _Versions = None,
     constant: str | None = None,
     why: str = "",

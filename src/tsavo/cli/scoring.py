@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tsavo.cli.options import Common, Options
+from tsavo.cli.options import Common, Options, OutputPath, TablePath
 from tsavo.cli.printing import print_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["outcomes", "score"]
 
-_STDIN = "-"
+_PIPE = "-"
 
 
 def score(
     endpoint: str,
-    table: str,
+    table: TablePath,
+    /,
     *,
-    output: str = "-",
+    output: OutputPath = _PIPE,
     format: str | None = None,
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
@@ -32,30 +37,42 @@ def score(
     output
         Where the answers go; the kind is what the name ends in. '-' prints CSV.
     format
-        csv, parquet or json, for standard input.
+        csv, parquet or json, for standard input and for names that do not end in it.
     """
+    from tsavo.client.tables import check_writable
+
+    if output != _PIPE:
+        # Before anything is scored: every row becomes a recorded decision.
+        check_writable(Path(output))
+    with options.connected() as client:
+        handle = client.endpoint(endpoint)
+        content = sys.stdin.buffer.read() if table == _PIPE else None
+        kind = format or ("csv" if table == _PIPE else None)
+        answers = handle.score(handle.read_table(table, format=kind, content=content)).to_arrow()
+    _write(answers, output, as_json=options.json)
+    return 0
+
+
+def _write(answers: pa.Table, output: str, *, as_json: bool) -> None:
     from tsavo.client import write_table
 
-    rows = _read(table, format)
-    with options.connected() as client:
-        answers = client.endpoint(endpoint).score(rows).to_arrow()
-    if options.json and output == _STDIN:
-        print_json(answers.to_pylist())
-        return 0
-    if output == _STDIN:
-        sys.stdout.buffer.write(write_table(answers, Path(output), format="csv"))
-        return 0
+    if output == _PIPE:
+        if as_json:
+            print_json(answers.to_pylist())
+        else:
+            sys.stdout.buffer.write(write_table(answers, Path(output), format="csv"))
+        return
     Path(output).write_bytes(write_table(answers, Path(output)))
-    if options.json:
+    if as_json:
         print_json({"rows": answers.num_rows, "output": output})
     else:
         print(f"{answers.num_rows:,} rows scored; answers in {output}")
-    return 0
 
 
 def outcomes(
     endpoint: str,
-    table: str,
+    table: TablePath,
+    /,
     *,
     decision_column: str = "decision_id",
     outcome_column: str = "outcome",
@@ -65,12 +82,14 @@ def outcomes(
 ) -> int:
     """Record what really happened, by decision id.
 
+    Another outcome of the same decision corrects the first; an empty one withdraws it.
+
     Parameters
     ----------
     endpoint
         The endpoint.
     table
-        CSV, Parquet or JSON file; '-' reads standard input.
+        CSV, Parquet or JSON file; '-' reads standard input (CSV unless --format says otherwise).
     decision_column
         The column of decision ids.
     outcome_column
@@ -78,23 +97,16 @@ def outcomes(
     time_column
         The column of the times at which they were observed, when there is one.
     format
-        csv, parquet or json, for standard input.
+        csv, parquet or json, for standard input and for names that do not end in it.
     """
-    rows = _read(table, format)
+    content = sys.stdin.buffer.read() if table == _PIPE else None
+    kind = format or ("csv" if table == _PIPE else None)
     with options.connected() as client:
-        recorded = client.endpoint(endpoint).outcomes(
-            rows, decision=decision_column, outcome=outcome_column, time=time_column
-        )
+        handle = client.endpoint(endpoint)
+        rows = handle.read_table(table, format=kind, content=content, outcome=outcome_column)
+        recorded = handle.outcomes(rows, decision=decision_column, outcome=outcome_column, time=time_column)
     if options.json:
         print_json({"recorded": recorded})
     else:
         print(f"{recorded:,} outcomes recorded")
     return 0
-
-
-def _read(table: str, kind: str | None) -> object:
-    from tsavo.client import read_table
-
-    if table == _STDIN:
-        return read_table(Path(_STDIN), format=kind or "csv", content=sys.stdin.buffer.read())
-    return read_table(Path(table), format=kind)

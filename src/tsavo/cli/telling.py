@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from tsavo.cli.printing import print_pairs, print_table
+from tsavo.cli.printing import as_text, print_pairs, print_table
 from tsavo.vocabulary import Alert, ConstantFallback, Finding, Model, Route, Version
 
 __all__ = ["tell_endpoint", "tell_findings", "tell_model", "tell_version"]
@@ -36,7 +36,7 @@ def tell_endpoint(told: dict[str, Any]) -> None:
     if alerts:
         print("\nopen alerts")
         for alert in alerts:
-            print(f"  {alert.id}  {alert.text}")
+            print(f"  {alert.id}  {as_text(alert.text)}")
     print()
 
 
@@ -45,7 +45,7 @@ def tell_findings(findings: list[Finding]) -> None:
     if findings:
         print("\nmonitors")
     for finding in findings:
-        print(f"  {'ALARM' if finding.alarm else '     '} {finding.monitor:<12} {finding.text}")
+        print(f"  {'ALARM' if finding.alarm else '     '} {finding.monitor:<12} {as_text(finding.text)}")
 
 
 def tell_model(told: dict[str, Any]) -> None:
@@ -89,15 +89,20 @@ def tell_version(version: Version) -> None:
         [
             ("version", version.ref),
             ("digest", version.digest),
+            ("artifact", version.artifact),
             ("task", signature.task),
             ("classes", list(signature.classes or [])),
             ("runtime", f"{version.runtime}, {version.artifact_bytes:,} bytes"),
             ("registered", f"{version.created:%Y-%m-%d %H:%M:%S} by {lineage.registered_by}"),
             ("source", f"{lineage.source_name} ({lineage.source_format}, {lineage.framework})"),
             ("trusted by", lineage.trusted_by),
+            ("source digest", lineage.source_digest),
             ("code commit", lineage.code_commit),
             ("reference", f"{version.reference.rows:,} rows" if version.reference else "none"),
+            ("reference digest", version.reference.digest if version.reference else None),
+            ("data digest", lineage.data_digest),
             ("target", version.reference.target if version.reference else None),
+            ("python", lineage.python),
             ("libraries", lineage.libraries),
         ]
     )
@@ -114,11 +119,12 @@ def tell_version(version: Version) -> None:
     )
     print()
     for check in version.checks:
-        print(f"{'ok ' if check.passed else 'NO '} {check.name}: {check.summary}")
+        print(f"{'ok ' if check.passed else 'NO '} {check.name}: {as_text(check.summary)}")
+        print_pairs([(f"    {name.replace('_', ' ')}", figure) for name, figure in check.figures.items()])
 
 
 def _range(low: float | None, high: float | None, categories: tuple[str, ...] | None) -> str:
     if categories is not None:
-        shown = ", ".join(categories[:6])
+        shown = as_text(categories[:6])
         return shown + (f" and {len(categories) - 6} more" if len(categories) > 6 else "")
     return "" if low is None or high is None else f"{low:.6g} to {high:.6g}"

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
-from tsavo.cli.options import Common, Options
-from tsavo.cli.printing import print_json, print_table
+from tsavo.cli.options import Common, Flag, Options
+from tsavo.cli.printing import as_text, print_json, print_table
 from tsavo.cli.telling import tell_findings
 
 __all__ = ["ack", "alerts", "doctor", "monitors", "resolve"]
@@ -16,7 +12,7 @@ __all__ = ["ack", "alerts", "doctor", "monitors", "resolve"]
 def alerts(
     *,
     endpoint: str | None = None,
-    all: Annotated[bool, Parameter(negative="")] = False,
+    all: Flag = False,
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
     """List open alerts.
@@ -44,6 +40,7 @@ def alerts(
 
 def ack(
     alert: int,
+    /,
     *,
     note: str = "",
     options: Common = Options(),  # noqa: B008 -- frozen
@@ -68,6 +65,7 @@ def ack(
 
 def resolve(
     alert: int,
+    /,
     *,
     note: str = "",
     options: Common = Options(),  # noqa: B008 -- frozen
@@ -92,6 +90,7 @@ def resolve(
 
 def monitors(
     endpoint: str,
+    /,
     *,
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
@@ -126,7 +125,7 @@ def doctor(
         print_json(looks)
     else:
         for look in looks:
-            print(f"{'ok  ' if look.ok else 'BAD '} {look.name:<13} {look.found}")
+            print(f"{'ok  ' if look.ok else 'BAD '} {look.name:<13} {as_text(look.found)}")
             if look.mend:
-                print(f"     mend: {look.mend}")
+                print(f"     mend: {as_text(look.mend)}")
     return 0 if all(look.ok for look in looks) else 1

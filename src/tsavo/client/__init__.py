@@ -7,7 +7,18 @@ wherever a notebook runs.
 
 from tsavo.client.client import Client, Registered, connect
 from tsavo.client.endpoint import Endpoint
+from tsavo.client.locating import NotRunning
 from tsavo.client.scoring import Scores
 from tsavo.client.tables import as_table, read_table, write_table
 
-__all__ = ["Client", "Endpoint", "Registered", "Scores", "as_table", "connect", "read_table", "write_table"]
+__all__ = [
+    "Client",
+    "Endpoint",
+    "NotRunning",
+    "Registered",
+    "Scores",
+    "as_table",
+    "connect",
+    "read_table",
+    "write_table",
+]

@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import msgspec
-import pyarrow as pa
 
 from tsavo.client.endpoint import Endpoint, fallback_steps
 from tsavo.client.locating import find_console
-from tsavo.client.sources import code_commit, read_source
-from tsavo.client.tables import as_table, parquet_bytes, read_table
+from tsavo.client.reference import reference_of
+from tsavo.client.scoring import metadata_of
+from tsavo.client.sources import Source, code_commit, read_source
 from tsavo.client.transport import Transport
-from tsavo.vocabulary import Alert, Brief, Model, Page, Route, Version, VersionRef, check_name
+from tsavo.vocabulary import (
+    Alert,
+    Brief,
+    Model,
+    NotFound,
+    Page,
+    Route,
+    Unavailable,
+    Unreadable,
+    Untrusted,
+    Version,
+    VersionRef,
+    check_name,
+)
 
-__all__ = ["Client", "Registered", "connect"]
-
-T = TypeVar("T")
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _ARROW: Final = "application/vnd.apache.arrow.stream"
 _PAGE: Final = 500
+_VERSIONS_A_PAGE: Final = 50
+# Gateways look for new routes several times a second; loading a model may take a little longer.
+_FOLLOW_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 0.05
+
+
+__all__ = ["Client", "Registered", "connect"]
 
 
 class Registered(msgspec.Struct, frozen=True):
@@ -37,13 +59,17 @@ class _Status(msgspec.Struct):
     gateway: str
 
 
+class _Versions(msgspec.Struct):
+    versions: Page[Version]
+
+
 def connect(url: str | None = None, *, home: Path | str | None = None) -> Client:
     """Connect to a running Tsavo: at `url`, or what runs on `home` (default: ``TSAVO_URL``, ``TSAVO_HOME``).
 
     Raises
     ------
-    Unavailable
-        When nothing answers there.
+    NotRunning
+        When nothing runs on that home. Whether somebody answers at a URL, the first question shows.
     """
     return Client(find_console(url, home))
 
@@ -102,13 +128,15 @@ class Client:
         Parameters
         ----------
         source
-            A path, an ONNX model, or a fitted scikit-learn estimator.
+            A path to a model file, or a live object: an ONNX model, a fitted scikit-learn estimator.
         reference
             Rows the model is checked on and later compared with: a DataFrame, an Arrow table, or a path.
         target
-            What really happened: the name of a reference column, or values in step with the reference's rows.
+            What really happened: the name of a reference column, or values in step with the reference's rows, which
+            are then kept under their own name (that of a Series) or as ``target``.
         trust
-            You vouch for a source that can carry code (pickle, joblib, cloudpickle).
+            You vouch for a source that can carry code (pickle, joblib, cloudpickle). A live estimator is then written
+            with cloudpickle instead of skops.
         brief
             Why the model exists: ``problem``, ``decision``, ``value``, ``assumptions``.
 
@@ -119,31 +147,41 @@ class Client:
         """
         check_name(name, "name")
         given = read_source(source, trust=trust)
-        files: dict[str, Any] = {"source": (given.name, given.content, "application/octet-stream")}
-        target_name = None
-        if reference is not None:
-            table, target_name = _reference(reference, target)
-            files["reference"] = ("reference.parquet", parquet_bytes(table), "application/octet-stream")
+        kept = None if reference is None else reference_of(reference, target)
         told = {
             "source_name": given.name,
-            "target": target_name,
+            "target": None if kept is None else kept.target,
             "trusted": trust,
             "code_commit": code_commit(),
             "brief": brief,
         }
-        options = {
-            "options": msgspec.json.encode(
-                {key: value for key, value in told.items() if value is not None}
-            ).decode()
-        }
-        registered: Registered = self._console.upload(
-            f"/api/models/{name}/versions", files, options, Registered
-        )
+        options = msgspec.json.encode({key: value for key, value in told.items() if value is not None})
+        files = {"source": given} if kept is None else {"source": given, "reference": kept.source}
+        try:
+            return self._upload(f"/api/models/{name}/versions", files, options)
+        except Untrusted as error:
+            if isinstance(given.content, bytes) and not trust:
+                error.next_step = (
+                    "register it with trust=True if you vouch for it; it is then written as a pickle"
+                )
+            raise
+
+    def _upload(self, path: str, files: Mapping[str, Source], options: bytes) -> Registered:
+        with ExitStack() as opened:
+            parts: dict[str, Any] = {}
+            for part, file in files.items():
+                if isinstance(file.content, Path):
+                    content: Any = opened.enter_context(_open(file.content, part))
+                else:
+                    content = file.content
+                parts[part] = (file.name, content, "application/octet-stream")
+            fields = {"options": options.decode()}
+            registered: Registered = self._console.upload(path, parts, fields, Registered)
         return registered
 
     def deploy(
         self,
-        version: str | VersionRef,
+        version: str | VersionRef | Version | Registered,
         endpoint: str | None = None,
         *,
         shadow: bool = False,
@@ -151,6 +189,8 @@ class Client:
         why: str = "",
     ) -> Endpoint:
         """Make a version (``"model@3"``, or ``"model"`` for its newest) the champion of an endpoint.
+
+        Returns once the gateway answers with it, which takes a fraction of a second.
 
         Parameters
         ----------
@@ -161,31 +201,60 @@ class Client:
         fallback
             What takes over when the plug is pulled or the champion fails, in order: ``"model@1"`` names a version,
             any other value is a constant answer (a dict gives all outputs by name).
+
+        Raises
+        ------
+        NotFound, Conflict, Invalid
+            When there is no such version, or callers of the endpoint cannot feed it; nothing has changed then.
         """
         ref = self._ref(version)
-        name = endpoint or ref.model
+        handle = self.endpoint(ref.model if endpoint is None else endpoint)
         body = {"version": str(ref), "shadow": shadow, "fallback": fallback_steps(fallback), "why": why}
-        self._console.post(f"/api/endpoints/{check_name(name, 'endpoint')}/deploy", body, Route)
-        return self.endpoint(name)
+        route = self._console.post(f"/api/endpoints/{handle.name}/deploy", body, Route)
+        self._await(route)
+        return handle
 
-    def _ref(self, version: str | VersionRef) -> VersionRef:
+    def _await(self, route: Route) -> None:
+        """Wait until the gateway has seen a route; when it takes too long, that is for the gateway to say."""
+        deadline = time.monotonic() + _FOLLOW_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                if metadata_of(self._gateway, route.endpoint).parameters.get("version") == str(
+                    route.champion
+                ):
+                    return
+            except NotFound:
+                pass
+            except Unavailable:
+                return
+            time.sleep(_LOOK_SECONDS)
+
+    def _ref(self, version: str | VersionRef | Version | Registered) -> VersionRef:
+        if isinstance(version, Registered):
+            return version.version.ref
+        if isinstance(version, Version):
+            return version.ref
         if isinstance(version, VersionRef):
             return version
-        if "@" in version:
-            return VersionRef.parse(version)
-        return self.newest(version).ref
+        return VersionRef.parse(version) if "@" in version else self.newest(version).ref
 
     def newest(self, model: str) -> Version:
         """The newest version of a model."""
-        told = self._console.get(f"/api/models/{check_name(model, 'model')}", dict[str, Any], limit=1)
-        versions = msgspec.convert(told["versions"]["items"], list[Version])
-        if not versions:
-            from tsavo.vocabulary import NotFound
-
+        version = next(self.versions(model), None)
+        if version is None:
             raise NotFound(
                 "this model has no version yet", field="model", found=model, next_step="register one"
             )
-        return versions[0]
+        return version
+
+    def versions(self, model: str) -> Iterator[Version]:
+        """All versions of a model, newest first, page by page."""
+        path = f"/api/models/{check_name(model, 'model')}"
+        offset: int | None = 0
+        while offset is not None:
+            told = self._console.get(path, _Versions, offset=offset, limit=_VERSIONS_A_PAGE)
+            yield from told.versions.items
+            offset = told.versions.next_offset
 
     def endpoint(self, name: str) -> Endpoint:
         """A handle of one endpoint; it is not checked whether it exists."""
@@ -230,13 +299,13 @@ class Client:
         Every endpoint is a view under its own name. A longer answer is cut; the table's schema metadata then has
         ``truncated``.
         """
+        import pyarrow as pa
+
         content, _ = self._console.stream("/api/sql", {"query": query, "limit": limit}, _ARROW)
         return pa.ipc.open_stream(io.BytesIO(content)).read_all()
 
     def decision(self, decision_id: str) -> dict[str, Any]:
         """One decision with the version that made it."""
-        from urllib.parse import quote
-
         told: dict[str, Any] = self._console.get(
             f"/api/decisions/{quote(decision_id, safe='')}", dict[str, Any]
         )
@@ -262,20 +331,10 @@ class Client:
             offset = page.next_offset
 
 
-def _reference(reference: Any, target: Any) -> tuple[pa.Table, str | None]:
-    """The reference as a table that holds the target, and the target's name there."""
-    table = read_table(Path(reference)) if isinstance(reference, str | Path) else as_table(reference)
-    if target is None or isinstance(target, str):
-        return table, target
-    name = str(getattr(target, "name", None) or "target")
-    values = target.tolist() if hasattr(target, "tolist") else list(target)
-    if name in table.column_names or len(values) != table.num_rows:
-        from tsavo.vocabulary import Invalid
-
-        raise Invalid(
-            "the target does not fit the reference",
-            field="target",
-            found=f"{len(values)} values called '{name}'",
-            expected=f"{table.num_rows} values under a name that no column has, or the name of a column",
-        )
-    return table.append_column(name, pa.array(values)), name
+def _open(path: Path, field: str) -> Any:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise Unreadable(
+            f"the file cannot be read: {error.strerror}", field=field, found=str(path)
+        ) from error

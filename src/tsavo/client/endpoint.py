@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import pyarrow as pa
 
-from tsavo.client.scoring import Scores, score
-from tsavo.client.tables import as_table
+from tsavo.client.outcomes import outcomes_of
+from tsavo.client.scoring import Scores, counted_from, metadata_of, score
+from tsavo.client.tables import read_table
 from tsavo.client.transport import Transport
-from tsavo.vocabulary import Finding, Invalid, Route
+from tsavo.vocabulary import BadInput, Finding, Page, Route, VersionRef
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Endpoint", "fallback_steps"]
 
@@ -42,43 +45,77 @@ class Endpoint:
         return msgspec.convert(self._console.get(self._path, dict[str, Any])["route"], Route)
 
     def score(self, data: Any) -> Scores:
-        """Score a table: a DataFrame, an Arrow table, a dict of columns, or a list of row dicts.
+        """Score a table: a DataFrame, an Arrow table, a dict of columns, a list of row dicts, or a path to a file.
 
-        When this returns, every decision is on the server's disk.
+        An array [rows, columns] is taken in the order of the model's columns. When this returns, every decision is on
+        the server's disk.
+
+        Raises
+        ------
+        Invalid
+            When a column is missing or a value does not fit; then nothing was sent.
+        NotFound
+            When there is no such endpoint.
         """
-        return score(self._gateway, self.name, as_table(data))
+        table = self.read_table(Path(data)) if isinstance(data, str | Path) else data
+        return score(self._gateway, self.name, table)
+
+    def read_table(
+        self,
+        path: Path | str,
+        *,
+        format: str | None = None,
+        content: bytes | None = None,
+        outcome: str | None = None,
+    ) -> pa.Table:
+        """Read a CSV, Parquet or JSON file as this endpoint takes it: what it knows as text stays text.
+
+        Parameters
+        ----------
+        format
+            ``csv``, ``parquet`` or ``json``; by default what the file's name ends in.
+        content
+            The file's content when it was read already (from standard input).
+        outcome
+            A column of outcomes, which is text where the model's classes are.
+        """
+        told = metadata_of(self._gateway, self.name)
+        text = [column.name for column in told.inputs if column.datatype == "BYTES"]
+        classes = told.parameters.get("classes") or []
+        if outcome is not None and any(isinstance(known, str) for known in classes):
+            text.append(outcome)
+        return read_table(Path(path), format=format, content=content, text=text)
 
     def outcomes(
         self, data: Any, *, decision: str = "decision_id", outcome: str = "outcome", time: str = "time"
     ) -> int:
         """Record what really happened; return how many outcomes were recorded.
 
+        Another outcome of the same decision corrects the first, a missing one withdraws it.
+
         Parameters
         ----------
         data
-            A table with a column of decision ids and one of outcomes; perhaps one of the times they were observed.
+            A table, or a path to one, with a column of decision ids and one of outcomes, perhaps one of the times at
+            which they were observed; or a pandas Series of outcomes whose index holds the decision ids.
         decision, outcome, time
             What those columns are called.
+
+        Raises
+        ------
+        Invalid
+            Naming the first row at fault.
         """
-        table = as_table(data)
-        for name in (decision, outcome):
-            if name not in table.column_names:
-                raise Invalid(
-                    "a column is missing",
-                    field=name,
-                    found=table.column_names[:20],
-                    expected=f"the column '{name}'",
-                )
+        table = self.read_table(data, outcome=outcome) if isinstance(data, str | Path) else data
+        given = outcomes_of(table, decision=decision, outcome=outcome, time=time)
         recorded = 0
-        for start in range(0, table.num_rows, _OUTCOMES_A_CALL):
-            piece = table.slice(start, _OUTCOMES_A_CALL)
-            body: dict[str, Any] = {
-                "decisions": piece.column(decision).to_pylist(),
-                "values": piece.column(outcome).to_pylist(),
-            }
-            if time in table.column_names:
-                body["observed"] = _times(piece.column(time))
-            recorded += self._console.post(f"{self._path}/outcomes", body)["recorded"]
+        for start in range(0, len(given.decisions), _OUTCOMES_A_CALL):
+            try:
+                told = self._console.post(f"{self._path}/outcomes", given.piece(start, _OUTCOMES_A_CALL))
+            except BadInput as error:
+                error.field = counted_from(start, error.field)
+                raise
+            recorded += told["recorded"]
         return recorded
 
     def plug(self, why: str = "", *, fallback: Sequence[Any] | None = None) -> Route:
@@ -92,9 +129,10 @@ class Endpoint:
         route: Route = self._console.post(f"{self._path}/unplug", {"why": why}, Route)
         return route
 
-    def promote(self, version: str | None = None, *, why: str = "") -> Route:
+    def promote(self, version: str | VersionRef | None = None, *, why: str = "") -> Route:
         """Make the shadow challenger (or the one named) the champion."""
-        route: Route = self._console.post(f"{self._path}/promote", {"version": version, "why": why}, Route)
+        body = {"version": None if version is None else str(version), "why": why}
+        route: Route = self._console.post(f"{self._path}/promote", body, Route)
         return route
 
     def rollback(self, *, why: str = "") -> Route:
@@ -114,10 +152,10 @@ class Endpoint:
         )
         return page
 
-    def history(self, offset: int = 0, limit: int = 50) -> dict[str, Any]:
+    def history(self, offset: int = 0, limit: int = 50) -> Page[Route]:
         """All routes it ever had, newest first, as a page."""
-        page: dict[str, Any] = self._console.get(
-            f"{self._path}/history", dict[str, Any], offset=offset, limit=limit
+        page: Page[Route] = self._console.get(
+            f"{self._path}/history", Page[Route], offset=offset, limit=limit
         )
         return page
 
@@ -126,6 +164,9 @@ def fallback_steps(chain: Sequence[Any] | None) -> list[dict[str, Any]] | None:
     """A fallback chain as the API takes it: ``"model@1"`` names a version, anything else is a constant answer.
 
     A text that is itself a constant answer is given as ``{"constant": text}``.
+
+    >>> fallback_steps(["credit@2", 0])
+    [{'version': 'credit@2'}, {'constant': 0}]
     """
     if chain is None:
         return None
@@ -133,20 +174,8 @@ def fallback_steps(chain: Sequence[Any] | None) -> list[dict[str, Any]] | None:
     for step in chain:
         if isinstance(step, dict) and step.keys() in ({"constant"}, {"version"}):
             steps.append(step)
-        elif isinstance(step, str):
-            steps.append({"version": step})
+        elif isinstance(step, str | VersionRef):
+            steps.append({"version": str(step)})
         else:
             steps.append({"constant": step})
     return steps
-
-
-def _times(column: pa.ChunkedArray) -> list[str | None]:
-    """Times in ISO 8601; those without a zone are taken to be UTC."""
-
-    def one(value: Any) -> str | None:
-        if value is None:
-            return None
-        text = value.isoformat() if isinstance(value, datetime) else str(value)
-        return text if text.endswith("Z") or "+" in text[10:] or "-" in text[10:] else f"{text}Z"
-
-    return [one(value) for value in column.to_pylist()]

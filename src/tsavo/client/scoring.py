@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from tsavo.client.columns import InputColumn, fitted
+from tsavo.client.tables import as_table
 from tsavo.client.transport import Transport
-from tsavo.vocabulary import Invalid, decision_id, parse_decision_id
+from tsavo.vocabulary import BadInput, Invalid, decision_id, parse_decision_id
 
-__all__ = ["Scores", "score"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Metadata", "Scores", "counted_from", "metadata_of", "score"]
 
 _CHUNK_ROWS: Final = 1000
+_SYSTEM: Final = ("decision_id", "version", "role", "flags")
+_LAST_INDEX: Final = re.compile(r"\[(\d+)\](?=\D*$)")
+
+
+class Metadata(msgspec.Struct):
+    """What an endpoint takes now: its champion's inputs, and ``version`` among the parameters."""
+
+    inputs: list[InputColumn]
+    parameters: dict[str, Any] = {}
 
 
 class _Tensor(msgspec.Struct):
     name: str
     datatype: str
     shape: list[int]
-    data: list[Any] = []
-    parameters: dict[str, Any] = {}
-
-
-class _Metadata(msgspec.Struct):
-    inputs: list[_Tensor]
-    outputs: list[_Tensor]
+    data: list[Any]
 
 
 class _Answer(msgspec.Struct):
@@ -59,63 +66,104 @@ class Scores(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.decision_ids)
 
+    @property
+    def version(self) -> str:
+        """The version that answered; when the route changed between two requests, that of the last row."""
+        return self.versions[-1]
+
+    @property
+    def role(self) -> str:
+        """``champion`` or ``fallback``; when the route changed between two requests, that of the last row."""
+        return self.roles[-1]
+
     def to_arrow(self) -> pa.Table:
-        """A table with ``decision_id``, the outputs, ``version``, ``role`` and ``flags``."""
+        """A table with ``decision_id``, the outputs, ``version``, ``role`` and ``flags``.
+
+        An output that is itself called like one of these is ``prediction.<output>``.
+        """
+        import pyarrow as pa
+
         columns: dict[str, Any] = {"decision_id": self.decision_ids}
-        columns |= {name: values.tolist() for name, values in self.outputs.items()}
+        for name, values in self.outputs.items():
+            plain = values if values.ndim == 1 and values.dtype != object else values.tolist()
+            columns[f"prediction.{name}" if name in _SYSTEM else name] = plain
         columns |= {"version": self.versions, "role": self.roles}
-        flags = pa.array(self.flags, pa.list_(pa.string()))
-        return pa.table(columns).append_column("flags", flags)
+        return pa.table(columns).append_column("flags", pa.array(self.flags, pa.list_(pa.string())))
 
     def to_pandas(self) -> Any:
         """The same as a pandas DataFrame."""
         return self.to_arrow().to_pandas()
 
 
-def score(gateway: Transport, endpoint: str, table: pa.Table) -> Scores:
-    """Send `table` to `endpoint`, in requests of at most 1,000 rows.
+def metadata_of(gateway: Transport, endpoint: str) -> Metadata:
+    """What `endpoint` takes now."""
+    told: Metadata = gateway.get(f"/v2/models/{endpoint}", Metadata)
+    return told
+
+
+def score(gateway: Transport, endpoint: str, data: Any) -> Scores:
+    """Send a table to `endpoint`, in requests of at most 1,000 rows.
 
     Raises
     ------
     Invalid
-        When a column is missing or does not fit; the row is counted from the table's first.
+        When a column is missing or a value does not fit; then nothing was sent. The row is counted from the
+        table's first.
     """
-    path = f"/v2/models/{endpoint}"
-    told: _Metadata = gateway.get(path, _Metadata)
-    names = [tensor.name for tensor in told.inputs]
-    missing = [name for name in names if name not in table.column_names]
+    inputs = metadata_of(gateway, endpoint).inputs
+    table = _named(as_table(data), inputs) if isinstance(data, np.ndarray) else as_table(data)
+    missing = [told.name for told in inputs if told.name not in table.column_names]
     if missing:
         raise Invalid(
             f"{'a column is' if len(missing) == 1 else 'columns are'} missing: {', '.join(missing[:10])}",
-            field=missing[0],
+            field=f"inputs.{missing[0]}",
             found=table.column_names[:20],
-            expected=f"the columns {names}",
+            expected=f"the columns {[told.name for told in inputs]}",
         )
     if not table.num_rows:
         raise Invalid("the table is empty", field="table", found="0 rows", expected="at least one row")
-    answers = []
-    for start in range(0, table.num_rows, _CHUNK_ROWS):
-        piece = table.slice(start, _CHUNK_ROWS)
-        tensors = [_as_tensor(tensor, piece) for tensor in told.inputs]
-        try:
-            answers.append(gateway.post(f"{path}/infer", {"inputs": tensors}, _Answer))
-        except Invalid as error:
-            if start and error.field and error.field.endswith("]"):
-                error.field += f" of the rows from {start} on"
-            raise
-    return _joined(answers)
+    columns = [fitted(told, table.column(told.name)) for told in inputs]
+    return _joined(
+        [_ask(gateway, endpoint, inputs, columns, start) for start in range(0, table.num_rows, _CHUNK_ROWS)]
+    )
 
 
-def _as_tensor(told: _Tensor, table: pa.Table) -> dict[str, Any]:
-    values = [_value(value) for value in table.column(told.name).to_pylist()]
-    if told.datatype == "BYTES":
-        values = [value if value is None or isinstance(value, str) else str(value) for value in values]
-    return {"name": told.name, "datatype": told.datatype, "shape": [len(values)], "data": values}
+def _named(table: pa.Table, inputs: list[InputColumn]) -> pa.Table:
+    """The columns of an array have no names of their own; they are the endpoint's, in its order."""
+    if table.num_columns != len(inputs):
+        raise Invalid(
+            "the array has another number of columns than the model",
+            field="table",
+            found=table.num_columns,
+            expected=f"{len(inputs)}: {[told.name for told in inputs]}",
+        )
+    return table.rename_columns([told.name for told in inputs])
 
 
-def _value(value: Any) -> Any:
-    """NaN is a missing value; JSON has no other word for it than null."""
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _ask(
+    gateway: Transport, endpoint: str, inputs: list[InputColumn], columns: list[list[Any]], start: int
+) -> _Answer:
+    tensors = []
+    for told, column in zip(inputs, columns, strict=True):
+        values = column[start : start + _CHUNK_ROWS]
+        tensors.append({"name": told.name, "datatype": told.datatype, "shape": [len(values)], "data": values})
+    try:
+        answer: _Answer = gateway.post(f"/v2/models/{endpoint}/infer", {"inputs": tensors}, _Answer)
+    except BadInput as error:
+        error.field = counted_from(start, error.field)
+        raise
+    return answer
+
+
+def counted_from(start: int, field: str | None) -> str | None:
+    """The field of an error about one piece, with its row counted from the first piece's first.
+
+    >>> counted_from(2000, "inputs.age[5]")
+    'inputs.age[2005]'
+    """
+    if field is None:
+        return None
+    return _LAST_INDEX.sub(lambda found: f"[{int(found[1]) + start}]", field)
 
 
 def _joined(answers: list[_Answer]) -> Scores:
@@ -158,4 +206,5 @@ def _array(output: _Tensor) -> npt.NDArray[Any]:
         array = np.empty(len(output.data), dtype=object)
         array[:] = output.data
         return array.reshape(output.shape)
+    # A number that is not one comes as null, and reads back as NaN.
     return np.array(output.data, dtype=_DTYPES.get(output.datatype, np.float64)).reshape(output.shape)

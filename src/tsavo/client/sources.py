@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tsavo.vocabulary import Invalid, NotFound, Unreadable, Untrusted
+from tsavo.vocabulary import Invalid, NotFound, Untrusted
 
 __all__ = ["Source", "code_commit", "read_source"]
 
@@ -15,10 +15,10 @@ _GIT_SECONDS: Final = 5
 
 
 class Source(NamedTuple):
-    """A model file in memory, and what to call it."""
+    """A model file, or the bytes of one that was never a file, and what to call it."""
 
     name: str
-    content: bytes
+    content: Path | bytes
 
 
 def read_source(source: Any, *, trust: bool) -> Source:
@@ -32,8 +32,8 @@ def read_source(source: Any, *, trust: bool) -> Source:
 
     Raises
     ------
-    NotFound, Unreadable
-        When there is no such file, or it cannot be read.
+    NotFound, Invalid
+        When there is no such file, or it is a folder.
     Untrusted
         When the object can only be written in a form that carries code.
     """
@@ -48,21 +48,16 @@ def read_source(source: Any, *, trust: bool) -> Source:
 
 
 def _read_file(path: Path) -> Source:
-    try:
-        return Source(path.name, path.read_bytes())
-    except FileNotFoundError as error:
-        raise NotFound("there is no such file", field="source", found=str(path)) from error
-    except IsADirectoryError as error:
+    if path.is_dir():
         raise Invalid(
             "a folder, not a model file",
             field="source",
             found=str(path),
             expected="a skops, ONNX, pickle or joblib file",
-        ) from error
-    except OSError as error:
-        raise Unreadable(
-            f"the file cannot be read: {error.strerror}", field="source", found=str(path)
-        ) from error
+        )
+    if not path.exists():
+        raise NotFound("there is no such file", field="source", found=str(path))
+    return Source(path.name, path)
 
 
 def _skops(model: Any) -> bytes:
@@ -101,12 +96,20 @@ def _pickled(model: Any) -> bytes:
 
 
 def code_commit(folder: Path | None = None) -> str | None:
-    """The git commit of `folder` (by default the working folder), ``-dirty`` appended when it has changes."""
+    """The git commit of `folder` (by default the working folder), ``-dirty`` appended when a tracked file was changed.
+
+    ``None`` where there is no git, or no commit. Files that git does not track (data, the model itself) do not count.
+    """
 
     def git(*words: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", *words], capture_output=True, text=True, timeout=_GIT_SECONDS, cwd=folder, check=False
+                ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", *words],
+                capture_output=True,
+                text=True,
+                timeout=_GIT_SECONDS,
+                cwd=folder,
+                check=False,
             )
         except (OSError, subprocess.SubprocessError):
             return None
@@ -115,4 +118,4 @@ def code_commit(folder: Path | None = None) -> str | None:
     commit = git("rev-parse", "HEAD")
     if not commit:
         return None
-    return f"{commit}-dirty" if git("status", "--porcelain") else commit
+    return f"{commit}-dirty" if git("status", "--porcelain", "--untracked-files=no") else commit

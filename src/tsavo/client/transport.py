@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import getpass
+import ipaddress
 import os
+import ssl
 from types import TracebackType
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
 from tsavo import vocabulary
 from tsavo.client.locating import nothing_runs
-from tsavo.vocabulary import TsavoError, Unavailable
+from tsavo.vocabulary import Invalid, TsavoError, Unavailable
 
 __all__ = ["Transport"]
 
@@ -21,6 +24,8 @@ T = TypeVar("T")
 _CONNECT_SECONDS: Final = 5.0
 # Registering and SQL take their time; the server has limits of its own.
 _READ_SECONDS: Final = 330.0
+# Below the five seconds after which the servers close an idle connection, so that no request meets a closing one.
+_IDLE_SECONDS: Final = 2.0
 
 
 def _kinds() -> dict[str, type[TsavoError]]:
@@ -38,12 +43,26 @@ class Transport:
     ----------
     base
         The server's URL.
+
+    Raises
+    ------
+    Invalid
+        When `base` is no URL of HTTP.
     """
 
     def __init__(self, base: str) -> None:
+        scheme, host = _parts(base)
         self.base = base
-        timeout = httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS)
-        self._http = httpx.Client(base_url=base, timeout=timeout, headers={"X-Tsavo-User": _user()})
+        self._http = httpx.Client(
+            base_url=base,
+            timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
+            limits=httpx.Limits(keepalive_expiry=_IDLE_SECONDS),
+            headers={"X-Tsavo-User": _user()},
+            # A proxy of the environment cannot reach this machine's own loopback.
+            trust_env=not _is_loopback(host),
+            # Reading the certificate store takes longer than many a command; without it nothing is trusted.
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if scheme == "http" else True,
+        )
 
     def __enter__(self) -> Transport:
         return self
@@ -122,9 +141,16 @@ def _error(answer: httpx.Response) -> TsavoError:
     kind = _KINDS.get(str(told.get("kind")))
     if kind is None:
         words = told.get("detail") or answer.reason_phrase
-        return TsavoError(f"the server said {answer.status_code}: {words}", found=str(answer.url))
+        passing = answer.status_code in (429, 502, 503, 504)
+        return (Unavailable if passing else TsavoError)(
+            f"the server said {answer.status_code}: {words}",
+            field="url",
+            found=str(answer.url),
+            expected="a Tsavo console",
+            next_step="try again, and check the URL" if passing else "check the URL",
+        )
     error = kind(
-        told.get("reason", ""),
+        str(told.get("reason") or told.get("detail") or answer.reason_phrase),
         field=told.get("field"),
         expected=told.get("expected"),
         next_step=told.get("next_step"),
@@ -143,6 +169,31 @@ class _AsWritten(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def _parts(base: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(base)
+        known = (
+            parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        known = None
+    if not known:
+        raise Invalid(
+            "not a URL",
+            field="url",
+            found=base,
+            expected="the console's address, as in http://127.0.0.1:8090",
+        )
+    return parts.scheme, parts.hostname or ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _present(query: dict[str, Any]) -> dict[str, Any]:

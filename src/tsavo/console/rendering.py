@@ -104,7 +104,7 @@ def evidence(value: float | None) -> str:
     """
     if value is None:
         return "–"
-    return f"{value:.3g}" if value < 1e5 else f"10^{len(f'{value:.0f}') - 1}"
+    return figure(float(f"{value:.3g}")) if value < 1e4 else f"10^{len(f'{value:.0f}') - 1}"
 
 
 def latency(microseconds: float | None) -> str:

@@ -96,7 +96,8 @@ class PerformanceMonitor(BaseMonitor):
             text += f" on the reference, tolerated {figures['tolerated']:.4g}"
         if watched.alarm:
             since = utc(self._timeline.time_of(watched.onset))
-            text += f"; too high since about {since:%Y-%m-%d %H:%M} UTC"
+            text += f"; too high since about {since:%Y-%m-%d %H:%M} UTC, as outcomes {watched.onset + 1:,} to"
+            text += f" {watched.alarm_row:,} prove"
         return self._finding(
             metric,
             rows=mean.rows,

@@ -64,6 +64,11 @@ class WatchedMean:
         return self.risk is not None and self.risk.alarm
 
     @property
+    def alarm_row(self) -> int:
+        """The row at which it first alarmed; 0 before."""
+        return 0 if self.risk is None else self.risk.alarm_row or 0
+
+    @property
     def evidence(self) -> float | None:
         """The present e-value, where there is something to compare with."""
         return None if self.risk is None else self.risk.evidence
