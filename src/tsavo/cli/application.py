@@ -50,7 +50,7 @@ _COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
 }
 
 # Other words for the same thing, which --help does not list.
-_ALIASES: Final = {"monitors": ("findings",)}
+_ALIASES: Final = {"findings": "monitors"}
 
 
 def application(chosen: str = "") -> App:
@@ -68,11 +68,12 @@ def application(chosen: str = "") -> App:
         help="Tsavo: the last mile of machine learning. Check, serve, record, watch and stop any trained model.",
         version=lambda: version("tsavo"),
         help_format="plaintext",
+        suppress_keyboard_interrupt=False,  # main says what an interrupt comes to
     )
     for place, (title, commands) in enumerate(_COMMANDS.items()):
         group = Group(title, sort_key=place)
         for name, (module, what) in commands.items():
-            for word in (name, *_ALIASES.get(name, ())):
+            for word in (name, *(alias for alias, known in _ALIASES.items() if known == name)):
                 told = {} if word == chosen else {"help": what}
                 app.command(f"tsavo.cli.{module}:{name}", name=word, group=group, show=word == name, **told)
     return app
