@@ -55,7 +55,7 @@ def test_every_page_and_its_json_twin_answer(scene: Scene, path: str) -> None:
     assert page.status_code == 200, page.text
     assert page.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
     assert page.headers["x-content-type-options"] == "nosniff"
-    if path.startswith("/sql"):
+    if path == "/sql":
         return
     marker = '<footer><a href="'
     twin = page.text[page.text.index(marker) + len(marker) :].split('"')[0].replace("&amp;", "&")

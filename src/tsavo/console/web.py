@@ -193,7 +193,8 @@ def sql_page(
         "truncated": table is not None and (table.schema.metadata or {}).get(b"truncated") == b"true",
         "limit": _SQL_ROWS,
     }
-    return _page("sql.html", request, parts, twin="", **context)
+    twin = f"/api/query?{request.url.query}" if asked.strip() and error is None else ""
+    return _page("sql.html", request, parts, twin=twin, **context)
 
 
 @act("/endpoints/{endpoint:str}/plug", Right.PLUG, include_in_schema=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import pyarrow as pa
 from litestar import Request, Response
+from litestar.params import Parameter
 
 from tsavo.console.declaring import act, look
 from tsavo.console.parts import ConsoleParts
@@ -53,9 +54,25 @@ class DecisionView(msgspec.Struct, frozen=True):
 @act("/api/sql", Right.QUERY, summary="Run one SELECT")
 def sql(request: Request[Any, Any, Any], parts: ConsoleParts, data: SqlGiven) -> Response[Any]:
     """Rows as JSON, or as an Arrow IPC stream for ``Accept: application/vnd.apache.arrow.stream``."""
-    if not 1 <= data.limit <= _MOST_ROWS:
-        raise Invalid("not a number of rows", field="limit", found=data.limit, expected=f"1 to {_MOST_ROWS}")
-    table = parts.lake.sql(data.query, rows=data.limit)
+    return _answer(request, parts, data)
+
+
+# Not GET /api/sql: two methods of one path lose their threads in Litestar 2.25.
+@look("/api/query", Right.QUERY, summary="Run one SELECT that is in the address")
+def sql_in_address(
+    request: Request[Any, Any, Any],
+    parts: ConsoleParts,
+    asked: Annotated[str, Parameter(query="query")],
+    limit: int = 200,
+) -> Response[Any]:
+    """The same, for a query that can be linked to; the SQL page's twin."""
+    return _answer(request, parts, SqlGiven(asked, limit))
+
+
+def _answer(request: Request[Any, Any, Any], parts: ConsoleParts, given: SqlGiven) -> Response[Any]:
+    if not 1 <= given.limit <= _MOST_ROWS:
+        raise Invalid("not a number of rows", field="limit", found=given.limit, expected=f"1 to {_MOST_ROWS}")
+    table = parts.lake.sql(given.query, rows=given.limit)
     if _ARROW in request.headers.get("accept", ""):
         sink = io.BytesIO()
         with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -82,4 +99,4 @@ def decision_view(parts: ConsoleParts, decision_id: str) -> DecisionView:
     return DecisionView(decision, version)
 
 
-DATA_ROUTES = [sql, show_decision]
+DATA_ROUTES = [sql, sql_in_address, show_decision]
