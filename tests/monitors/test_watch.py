@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,10 @@ class Home:
                 add_version(connection, version)
             save_route(connection, Route("e", 0, VersionRef("m", 1), changed=NOW))
 
+    def close(self) -> None:
+        self.journal.close()
+        self.database.close()
+
     def new_watch(self) -> Watch:
         """What a keeper that was just started has."""
         return Watch(self.database, self.lake, self.artifacts, self.clock, self._raise)
@@ -145,8 +151,9 @@ def timeless(finding: Finding) -> Finding:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home")
+def home(tmp_path: Path) -> Iterator[Home]:
+    with closing(Home(tmp_path / "home")) as made:
+        yield made
 
 
 def test_traffic_like_the_reference_raises_no_alert(home: Home) -> None:
@@ -171,7 +178,11 @@ def test_a_shift_is_found_and_alerted_once(home: Home) -> None:
 
 def test_a_keeper_that_is_killed_at_any_round_finds_the_same(tmp_path: Path) -> None:
     """Each round of one keeper is cut short before its save, and done again by a new one."""
-    whole, cut = Home(tmp_path / "whole"), Home(tmp_path / "cut")
+    with closing(Home(tmp_path / "whole")) as whole, closing(Home(tmp_path / "cut")) as cut:
+        compare_killed_with_whole(whole, cut)
+
+
+def compare_killed_with_whole(whole: Home, cut: Home) -> None:
     for number in range(4):
         for home in (whole, cut):
             home.decide(40, shift=0.3 * number)
