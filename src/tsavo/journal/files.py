@@ -85,7 +85,7 @@ def remove(connection: sqlite3.Connection, upto: int, rows: int) -> int:
     """Remove the oldest `rows` records of those numbered `upto` and below, and return how many that were."""
     # One bound: of two, SQLite uses the first for its search and tests the second on every record.
     return connection.execute(
-        "DELETE FROM records WHERE seq <= min(?1, (SELECT min(seq) FROM records) + ?2 - 1)", (upto, rows)
+        "DELETE FROM records WHERE seq <= min(?, (SELECT min(seq) FROM records) + ? - 1)", (upto, rows)
     ).rowcount
 
 
