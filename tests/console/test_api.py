@@ -1,19 +1,20 @@
 from __future__ import annotations
 
+import shlex
+from html import unescape
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 import pytest
 
 from tests.console.conftest import ENDPOINT, Scene
-from tsavo.console.api import API_ROUTES
-from tsavo.console.declaring import checked
-from tsavo.console.web import WEB_ROUTES
-from tsavo.governance import Right
 
 PAGES = [
     "/",
+    "/?plugged=false&model=small&search=sm",
     f"/endpoints/{ENDPOINT}",
+    f"/endpoints/{ENDPOINT}?window=1h",
     f"/endpoints/{ENDPOINT}/decisions",
     "/models",
     "/models/small",
@@ -23,6 +24,7 @@ PAGES = [
     "/audit",
     "/sql",
     "/sql?query=select+count(*)+from+decisions",
+    "/sql?query=select+decision_id,+null+as+none,+latency_us+from+decisions&limit=3",
 ]
 
 
@@ -31,22 +33,6 @@ def problem(answer: httpx.Response, status: int) -> Any:
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert "Traceback" not in answer.text
     return answer.json()
-
-
-def test_every_route_declares_the_right_that_it_needs() -> None:
-    for handler in (*API_ROUTES, *WEB_ROUTES):
-        assert isinstance(handler.opt["right"], Right)
-
-
-def test_a_route_without_a_right_ends_the_import() -> None:
-    from litestar import get
-
-    @get("/api/open-to-all", sync_to_thread=False)
-    def careless() -> str:
-        return ""
-
-    with pytest.raises(TypeError, match="open-to-all"):
-        checked([*API_ROUTES, careless])
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -77,10 +63,15 @@ def test_what_is_not_there_is_said_in_both_forms(scene: Scene) -> None:
     assert problem(scene.http.get("/api/endpoints/nowhere"), 404)["field"] == "endpoint"
     page = scene.http.get("/endpoints/nowhere")
     assert page.status_code == 404
-    assert "there is no such endpoint" in page.text
+    assert "There is no such endpoint" in page.text
     problem(scene.http.get("/api/nothing/here"), 404)
     problem(scene.http.get("/api/decisions/nonsense"), 422)
     problem(scene.http.get("/api/models/small/versions/99"), 404)
+    for path in (f"/endpoints/{ENDPOINT}?window=forever", "/sql?limit=0"):
+        page = scene.http.get(path)
+        assert page.status_code == 422
+        assert "expected" in page.text
+    assert scene.http.get("/endpoints/nowhere/trend").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -113,7 +104,7 @@ def test_broken_json_is_a_400_and_a_large_body_a_413(scene: Scene) -> None:
     problem(scene.http.post("/api/sql", content=b'{"query": "' + b"x" * 11_000_000 + b'"}'), 413)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8090", "127.0.0.1.evil.example", ""])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "127.0.0.1", "127.0.0.1:1", ""])
 def test_a_rebound_name_is_refused(scene: Scene, host: str) -> None:
     problem(scene.http.get("/api/status", headers={"Host": host}), 403)
 
@@ -175,12 +166,51 @@ def test_sql_as_json_and_as_arrow(scene: Scene) -> None:
     assert [list(row.values()) for row in table.to_pylist()] == told["rows"]
 
 
+def test_the_trend_is_a_picture_of_the_decisions(scene: Scene) -> None:
+    answer = scene.http.get(f"/endpoints/{ENDPOINT}/trend")
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert "max-age" in answer.headers["cache-control"]
+    picture = ElementTree.fromstring(answer.text)
+    # The ground line, and a bar for each hour with decisions: they were all made a moment ago.
+    assert 2 <= len(picture) <= 3
+
+
+def test_the_example_on_the_page_is_a_request_that_is_answered(scene: Scene) -> None:
+    page = scene.http.get(f"/endpoints/{ENDPOINT}").text
+    example = unescape(page.partition('<pre id="example" tabindex="0">')[2].partition("</pre>")[0])
+    _, _, url, _, body = shlex.split(example)
+    answer = httpx.post(url, content=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["parameters"]["role"] == "champion"
+
+
+def test_markup_from_outside_is_shown_and_not_obeyed(scene: Scene) -> None:
+    markup = "<img src=x onerror=alert(1)>"
+    path = f"/api/endpoints/{ENDPOINT}"
+    assert scene.http.post(f"{path}/plug", json={"why": markup}).status_code == 200
+    pages = [f"/endpoints/{ENDPOINT}", "/audit"]
+    try:
+        for page in pages:
+            text = scene.http.get(page).text
+            assert markup not in text, page
+            assert "&lt;img src=x" in text, page
+    finally:
+        assert scene.http.post(f"{path}/unplug", json={}).status_code == 200
+    refused = scene.http.get("/sql", params={"query": f"select '{markup}"}).text
+    assert markup not in refused
+
+
 def test_the_api_describes_itself(scene: Scene) -> None:
     described = scene.http.get("/api/openapi.json").json()
     assert described["openapi"].startswith("3.")
     paths = described["paths"]
     assert {"/api/status", "/api/endpoints", "/api/sql", "/api/alerts"} <= paths.keys()
-    assert "post" in paths["/api/endpoints/{endpoint}/plug"]
+    plug = paths["/api/endpoints/{endpoint}/plug"]["post"]
+    assert plug["operationId"] == "plug"
+    for status in ("403", "404", "409", "422"):
+        (content,) = plug["responses"][status]["content"].items()
+        assert content[0] == "application/problem+json"
+        assert content[1]["schema"]["$ref"].endswith("/Problem")
 
 
 def test_a_brief_is_replaced(scene: Scene) -> None:

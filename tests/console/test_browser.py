@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -46,14 +47,40 @@ def test_no_page_makes_the_browser_complain(scene: Scene, page: Page) -> None:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     for path in [*PAGES, f"/decisions/{scene.decision}"]:
         page.goto(scene.running.console + path, wait_until="networkidle")
-        assert page.locator("h1").count() == 1 or path == "/sql", path
+        assert page.locator("h1").count() == 1, path
+        assert page.locator("main").count() == 1, path
         assert complaints == [], path
 
 
 def test_the_charts_are_drawn(scene: Scene, page: Page) -> None:
     page.goto(f"{scene.running.console}/endpoints/{ENDPOINT}", wait_until="networkidle")
-    for chart in ("traffic", "latency", "drift", "performance"):
+    shown = page.locator("[data-chart]").evaluate_all("all => all.map(one => one.dataset.chart)")
+    assert {"traffic", "latency"} <= set(shown)
+    for chart in shown:
         page.wait_for_selector(f"[data-chart={chart}] canvas")
+
+
+def test_a_refresh_brings_new_figures_and_leaves_people_alone(scene: Scene, page: Page) -> None:
+    page.goto(f"{scene.running.console}/endpoints/{ENDPOINT}", wait_until="networkidle")
+    page.wait_for_selector("[data-chart=traffic] canvas")
+    refresh = "htmx.trigger('#live', 'refresh')"
+    page.evaluate(
+        "document.querySelector('#live').setAttribute('hx-trigger', 'refresh'); htmx.process(document.body)"
+    )
+    page.evaluate("document.querySelector('#live').dataset.old = 'yes'")
+    note = page.locator("#live input[name=note]").first
+    note.fill("half a thought")
+    page.evaluate(refresh)
+    page.wait_for_timeout(300)
+    assert page.locator("#live[data-old]").count() == 1, "it was refreshed under somebody's hands"
+    page.locator("h1").click()
+    page.evaluate("document.activeElement.blur()")
+    with page.expect_response(lambda answer: answer.url.endswith(ENDPOINT)):
+        page.evaluate(refresh)
+    page.wait_for_selector("#live:not([data-old])")
+    assert page.locator("#live input[name=note]").first.input_value() == "half a thought"
+    assert page.locator("[data-chart=traffic] canvas").count() == 1
+    assert page.locator("#more .bars li").count() == 3
 
 
 def test_a_narrow_screen_needs_no_sideways_scrolling(scene: Scene, page: Page) -> None:
@@ -86,7 +113,7 @@ def test_an_alert_is_acknowledged_with_a_note_and_resolved(scene: Scene, page: P
     card.get_by_placeholder("note").fill("seen in a browser")
     card.get_by_role("button", name="Acknowledge").click()
     page.wait_for_url(re.compile("/alerts"))
-    page.get_by_role("link", name="acknowledged").click()
+    page.get_by_role("link", name="acknowledged", exact=True).click()
     card = page.locator("article.alert").first
     assert "seen in a browser" in card.inner_text()
     card.get_by_role("button", name="Resolve").click()
@@ -98,13 +125,58 @@ def test_search_and_sql_keep_their_state_in_the_address(scene: Scene, page: Page
     page.goto(scene.running.console)
     page.get_by_placeholder("name contains").fill("nothing-like-this")
     page.get_by_role("button", name="Search").click()
-    assert "search=nothing-like-this" in page.url
+    page.wait_for_url(re.compile("search=nothing-like-this"))
     assert "No endpoint like that" in page.locator("main").inner_text()
     page.goto(f"{scene.running.console}/sql")
     page.locator("textarea").fill("select 40 + 2 as answer")
     page.get_by_role("button", name="Run").click()
-    assert "query=select" in page.url
+    page.wait_for_url(re.compile("query=select"))
     assert page.locator("td").first.inner_text() == "42"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_can_be_read_on_their_ground(
+    scene: Scene, page: Page, scheme: Literal["light", "dark"]
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{scene.running.console}/endpoints/{ENDPOINT}")
+    words = ["text", "muted", "accent", "on-accent", "alarm", "good"]
+    grounds = ["page", "card", "sunk", "accent-soft", "alarm-soft", "good-soft"]
+    colors = {
+        name: page.evaluate(f"getComputedStyle(document.documentElement).getPropertyValue('--{name}').trim()")
+        for name in [*words, *grounds]
+    }
+    pairs = [(word, ground) for word in ("text", "muted", "accent") for ground in ("page", "card")]
+    pairs += [("text", "alarm-soft"), ("muted", "sunk"), ("muted", "alarm-soft"), ("accent", "accent-soft")]
+    pairs += [("alarm", "alarm-soft"), ("good", "good-soft"), ("on-accent", "accent"), ("card", "alarm")]
+    for word, ground in pairs:
+        # WCAG 2.2, success criterion 1.4.3: at least 4.5 to 1 for text.
+        assert contrast(colors[word], colors[ground]) >= 4.5, (scheme, word, ground)
+    page.emulate_media(color_scheme="light")
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours ``#rrggbb``, 1 to 21 (WCAG 2.2, definition of contrast ratio)."""
+
+    def luminance(color: str) -> float:
+        parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_every_field_and_button_has_a_name(scene: Scene, page: Page) -> None:
+    for path in PAGES:
+        page.goto(scene.running.console + path)
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll("input:not([type=hidden]), textarea, button, a, img")]
+                .filter((one) => !(one.labels?.length || one.textContent.trim() || one.ariaLabel
+                    || one.getAttribute("alt") !== null))
+                .map((one) => one.outerHTML)"""
+        )
+        assert nameless == [], path
 
 
 def test_without_javascript_everything_but_charts_is_there(scene: Scene, browser: Browser) -> None:

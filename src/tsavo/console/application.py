@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
@@ -15,7 +20,7 @@ from litestar.static_files import create_static_files_router
 from litestar.template.config import TemplateConfig
 
 from tsavo.console.api import API_ROUTES
-from tsavo.console.declaring import guard_rights, principal_of
+from tsavo.console.declaring import READ_ONLY, all_declared, guard_rights, principal_of
 from tsavo.console.guarding import guard_browser
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.problems import answer_error
@@ -27,6 +32,7 @@ __all__ = ["create_console"]
 
 _HERE: Final = Path(__file__).parent
 _MOST_BYTES: Final = 10 * 1024 * 1024
+_THREADS: Final = 32
 
 
 def create_console(parts: ConsoleParts) -> Litestar:
@@ -36,11 +42,11 @@ def create_console(parts: ConsoleParts) -> Litestar:
     static = create_static_files_router(
         path="/static",
         directories=[_HERE / "static"],
-        opt={},
+        opt=READ_ONLY,
         include_in_schema=False,
         cache_control=None,
     )
-    return Litestar(
+    app = Litestar(
         route_handlers=[*API_ROUTES, *WEB_ROUTES, static],
         state=State({"parts": parts}),
         dependencies={
@@ -55,11 +61,31 @@ def create_console(parts: ConsoleParts) -> Litestar:
         openapi_config=OpenAPIConfig(
             title="Tsavo control API",
             version=version("tsavo"),
-            path="/api/openapi",
+            openapi_router=Router("/api/openapi", route_handlers=[], opt=READ_ONLY, include_in_schema=False),
             render_plugins=[JsonRenderPlugin(path="/json")],
         ),
         logging_config=None,
+        lifespan=[lambda _app: _threads(), lambda _app: _spool_in(parts.plane.work)],
     )
+    return all_declared(app)
+
+
+@asynccontextmanager
+async def _threads() -> AsyncIterator[None]:
+    """More threads than the event loop's own few, so that slow queries leave some for everything else."""
+    with ThreadPoolExecutor(_THREADS, "console") as executor:
+        asyncio.get_running_loop().set_default_executor(executor)
+        yield
+
+
+@asynccontextmanager
+async def _spool_in(folder: Path) -> AsyncIterator[None]:
+    """Large uploads are kept in the home while they come in: the system's temporary folder may be memory."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _who(request: Request[Any, Any, Any]) -> Principal:

@@ -5,106 +5,94 @@ Colours are names of the page's own palette; ``console.js`` puts in what they ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from tsavo.lake import Lake
+from tsavo.console.series import Series, Window
+from tsavo.vocabulary import Finding
 
-__all__ = ["Chart", "bands", "endpoint_charts", "evidence_over_time", "latency_lines", "traffic_bars"]
+__all__ = ["Chart", "endpoint_charts", "evidence_over_time", "latency_lines", "loss_lines", "traffic_bars"]
 
+# Days and times as the pages write them, whatever step the axis takes.
+_TIMES: Final = {
+    "year": "%Y",
+    "month": "%b",
+    "date": "%d %b",
+    "hours": "%H:%M",
+    "minutes": "%H:%M",
+    "seconds": "%H:%M:%S",
+}
 _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
-_WINDOWS: Final = (
-    timedelta(minutes=2),
-    timedelta(minutes=10),
-    timedelta(hours=1),
-    timedelta(hours=6),
-    timedelta(days=2),
-    timedelta(days=14),
-)
-_MINUTE: Final = timedelta(minutes=1)
-_BARS: Final = 60
-_ROLES: Final = ["champion", "fallback", "shadow"]
-_ROLE_COLORS: Final = ["accent", "alarm", "quiet"]
-_ALARM_POWER: Final = 2.0
+_HEIGHT: Final = 150
+_ROLES: Final = ("champion", "fallback", "shadow")
+_ROLE_COLORS: Final = ("accent", "alarm", "quiet")
+_SUBJECT_COLORS: Final = ("accent", "quiet", "good", "alarm")
+# Below this there is nothing to see, and far above the line neither: the text has the figure.
+_LEAST_POWER, _MOST_POWER = -2.0, 20.0
 
 
 class Chart(NamedTuple):
-    """A chart with its heading and what it shows in words."""
+    """A chart with its heading and what it shows in words; no specification where there is nothing to draw."""
 
     name: str
     title: str
     words: str
-    spec: dict[str, Any]
+    spec: dict[str, Any] | None
 
 
-def endpoint_charts(lake: Lake, endpoint: str, now: datetime) -> list[Chart]:
-    """The charts of an endpoint's page, over the shortest window that holds all of its recent traffic."""
-    last = lake.activity([endpoint], now - _WINDOWS[-1])[endpoint].last or now
-    window = _window(lake, endpoint, last)
-    bucket = window / _BARS
-    traffic = lake.traffic(endpoint, last - window, bucket).to_pylist()
-    points = lake.points(endpoint, None, last - window - _MINUTE, None, 20_000).to_pylist()
+def endpoint_charts(series: Series, findings: Sequence[Finding]) -> list[Chart]:
+    """The charts of an endpoint's page, all over the same time; those that would hold a single point are left out."""
+    window = series.window
     charts = [
-        Chart("traffic", "Traffic", "Decisions over time, by who answered.", traffic_bars(traffic, bucket)),
-        Chart("latency", "Latency", "Median and 95th percentile, in milliseconds.", latency_lines(traffic)),
+        Chart(
+            "traffic",
+            "Traffic",
+            "Decisions over time, by who answered.",
+            traffic_bars(series.traffic, window) if series.traffic else None,
+        ),
+        Chart(
+            "latency",
+            "Latency",
+            "What callers waited for, from request decoded to predicted.",
+            latency_lines(series.traffic, window) if series.traffic else None,
+        ),
     ]
-    drift = _last_by_minute(_of(points, "drift", ""))
-    if drift:
-        words = "Evidence that inputs have left their reference, in powers of ten. Above the line: alarm."
-        charts.append(Chart("drift", "Drift", words, evidence_over_time(drift)))
-    losses = _by_minute([point for point in points if point["monitor"] == "performance"])
-    if losses:
-        words = "Loss on decisions whose outcome is known, minute by minute as outcomes came."
-        charts.append(Chart("performance", "Performance", words, bands(losses)))
+    if _moments(series.drift) > 1:
+        whole = [one for one in findings if one.kind == "drift" and not one.subject and one.threshold]
+        threshold = whole[0].threshold if whole else None
+        words = "Evidence that inputs have left their reference; above the line: alarm."
+        charts.append(Chart("drift", "Drift", words, evidence_over_time(series.drift, window, threshold)))
+    if _moments(series.performance) > 1:
+        tolerated = {
+            one.subject: one.figures["tolerated"]
+            for one in findings
+            if one.kind == "performance" and "tolerated" in one.figures
+        }
+        words = "Loss on decisions whose outcome became known; dashed: tolerated."
+        charts.append(
+            Chart("performance", "Performance", words, loss_lines(series.performance, window, tolerated))
+        )
     return charts
 
 
-def _window(lake: Lake, endpoint: str, last: datetime) -> timedelta:
-    """The shortest window before the last decision that holds nine tenths of the longest one's decisions."""
-    counts = [lake.activity([endpoint], last - window)[endpoint].decisions for window in _WINDOWS]
-    return next(window for window, count in zip(_WINDOWS, counts, strict=True) if count >= counts[-1] * 0.9)
+def _moments(rows: Sequence[Mapping[str, Any]]) -> int:
+    return len({row["time"] for row in rows})
 
 
-def _by_minute(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One point a subject and minute; batches that share a minute weigh by their rows."""
-    sums: dict[tuple[str, datetime], list[float]] = {}
-    for point in points:
-        weighed = sums.setdefault((point["subject"], point["time"]), [0.0, 0])
-        weighed[0] += point["value"] * point["rows"]
-        weighed[1] += point["rows"]
-    return [
-        {"subject": subject, "time": time, "value": total / rows, "rows": rows}
-        for (subject, time), (total, rows) in sums.items()
-        if rows
-    ]
-
-
-def _last_by_minute(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The last point of each minute: evidence is a state, not a mean."""
-    return list({point["time"]: point for point in points}.values())
-
-
-def _of(points: Sequence[Mapping[str, Any]], monitor: str, subject: str) -> list[Mapping[str, Any]]:
-    return [point for point in points if point["monitor"] == monitor and point["subject"] == subject]
-
-
-def traffic_bars(rows: Sequence[Mapping[str, Any]], bucket: timedelta) -> dict[str, Any]:
-    """Decisions by time and role, stacked.
-
-    >>> traffic_bars([], timedelta(seconds=60))["mark"]["type"]
-    'rect'
-    """
+def traffic_bars(rows: Sequence[Mapping[str, Any]], window: Window) -> dict[str, Any]:
+    """Decisions by time and role, stacked; rows as `Lake.traffic` gives them."""
     values = []
     height: dict[datetime, int] = {}
     for row in sorted(rows, key=lambda row: _ROLES.index(row["role"])):
         foot = height.get(row["time"], 0)
         height[row["time"]] = foot + row["decisions"]
-        # A little narrower than the bucket, so that bars stand apart.
-        span = {"time": _time(row["time"]), "end": _time(row["time"] + bucket * 0.85)}
         values.append(
             {
-                **span,
+                "time": _time(row["time"]),
+                # A little narrower than the bucket, so that bars stand apart.
+                "end": _time(row["time"] + window.bucket * 0.85),
                 "foot": foot,
                 "top": height[row["time"]],
                 "role": row["role"],
@@ -113,91 +101,138 @@ def traffic_bars(rows: Sequence[Mapping[str, Any]], bucket: timedelta) -> dict[s
         )
     return _spec(
         values,
-        mark={"type": "rect"},
+        mark={"type": "rect", "clip": True},
         encoding={
-            "x": {"field": "time", "type": "temporal", "title": None, "scale": {"type": "utc"}},
+            "x": _over(window),
             "x2": {"field": "end"},
-            "y": {"field": "foot", "type": "quantitative", "title": "decisions"},
+            "y": _quantity("foot", "decisions"),
             "y2": {"field": "top"},
             "color": _color("role", _ROLES, _ROLE_COLORS),
-            "tooltip": _tooltip("time", "role", "decisions"),
+            "tooltip": _tooltip(time="temporal", role="nominal", decisions="quantitative"),
         },
     )
 
 
-def latency_lines(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Median and 95th percentile of what callers waited for; shadows are left out."""
+def latency_lines(rows: Sequence[Mapping[str, Any]], window: Window) -> dict[str, Any]:
+    """Median and 95th percentile of what callers waited for; shadows, which nobody waits for, are left out."""
+    answered: dict[datetime, Mapping[str, Any]] = {}
+    for row in rows:
+        # Where champion and fallback share a bucket, whoever answered more requests stands for it.
+        known = answered.get(row["time"])
+        if row["role"] != "shadow" and (known is None or row["requests"] > known["requests"]):
+            answered[row["time"]] = row
     values = [
         {"time": _time(row["time"]), "latency": name, "ms": row[column] / 1000}
-        for row in rows
-        if row["role"] == "champion"
-        for name, column in (("median", "p50_us"), ("95 %", "p95_us"))
+        for row in answered.values()
+        for name, column in (("median", "p50_us"), ("95th percentile", "p95_us"))
         if row[column] is not None
     ]
     return _spec(
         values,
-        mark={"type": "line", "point": {"size": 12}},
+        mark=_LINE,
         encoding={
-            "x": {"field": "time", "type": "temporal", "title": None, "scale": {"type": "utc"}},
-            "y": {"field": "ms", "type": "quantitative", "title": "ms"},
-            "color": _color("latency", ["median", "95 %"], ["accent", "quiet"]),
-            "tooltip": _tooltip("time", "latency", "ms"),
+            "x": _over(window),
+            "y": _quantity("ms", "ms"),
+            "color": _color("latency", ("median", "95th percentile"), ("accent", "quiet")),
+            "tooltip": _tooltip(time="temporal", latency="nominal", ms="quantitative"),
         },
     )
 
 
-def evidence_over_time(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def evidence_over_time(
+    points: Sequence[Mapping[str, Any]], window: Window, threshold: float | None
+) -> dict[str, Any]:
     """The drift monitor's evidence as a power of ten, with the line at which it alarms."""
     values = [{"time": _time(point["time"]), "power": _power(point["value"])} for point in points]
-    x = {"field": "time", "type": "temporal", "title": None, "scale": {"type": "utc"}}
     line = {
-        "mark": {"type": "line", "color": "accent", "point": {"size": 12}},
+        "mark": {**_LINE, "color": "accent"},
         "encoding": {
-            "x": x,
-            "y": {"field": "power", "type": "quantitative", "title": "evidence, 10^y"},
-            "tooltip": _tooltip("time", "power"),
+            "x": _over(window),
+            "y": _quantity("power", "evidence, 10^y"),
+            "tooltip": _tooltip(time="temporal", power="quantitative"),
         },
     }
-    rule = {
-        "data": {"values": [{"alarm": _ALARM_POWER}]},
-        "mark": {"type": "rule", "strokeDash": [4, 4], "color": "alarm"},
-        "encoding": {"y": {"field": "alarm", "type": "quantitative"}},
-    }
-    return {
-        "$schema": _SCHEMA,
-        "width": "container",
-        "height": 150,
-        "data": {"values": values},
-        "layer": [line, rule],
-    }
+    return _layers(values, line, _rules([] if threshold is None else [{"at": _power(threshold)}]))
 
 
-def bands(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A loss over time; its mean weighs each point by its rows."""
+def loss_lines(
+    points: Sequence[Mapping[str, Any]], window: Window, tolerated: Mapping[str, float]
+) -> dict[str, Any]:
+    """Losses over time, one line a metric, each with the level that is tolerated."""
     values = [
         {
             "time": _time(point["time"]),
-            "what": point["subject"],
+            "loss": point["subject"].replace("_", " "),
             "value": point["value"],
             "rows": point["rows"],
         }
         for point in points
     ]
-    names = sorted({value["what"] for value in values})
-    return _spec(
-        values,
-        mark={"type": "line", "point": {"size": 12}},
-        encoding={
-            "x": {"field": "time", "type": "temporal", "title": None, "scale": {"type": "utc"}},
-            "y": {"field": "value", "type": "quantitative", "title": "loss", "scale": {"zero": False}},
-            "color": _color("what", names, ["accent", "quiet", "alarm"]),
-            "tooltip": _tooltip("time", "what", "value", "rows"),
+    names = sorted({value["loss"] for value in values})
+    color = _color("loss", names, _SUBJECT_COLORS)
+    line = {
+        "mark": _LINE,
+        "encoding": {
+            "x": _over(window),
+            "y": _quantity("value", "loss", zero=False),
+            "color": color,
+            "tooltip": _tooltip(time="temporal", loss="nominal", value="quantitative", rows="quantitative"),
         },
-    )
+    }
+    levels = [
+        {"at": level, "loss": subject.replace("_", " ")}
+        for subject, level in sorted(tolerated.items())
+        if subject.replace("_", " ") in names
+    ]
+    return _layers(values, line, _rules(levels, color))
+
+
+_LINE: Final[dict[str, Any]] = {"type": "line", "point": {"size": 14}, "clip": True}
 
 
 def _spec(values: list[dict[str, Any]], **parts: Any) -> dict[str, Any]:
-    return {"$schema": _SCHEMA, "width": "container", "height": 150, "data": {"values": values}, **parts}
+    return {
+        "$schema": _SCHEMA,
+        "width": "container",
+        "height": _HEIGHT,
+        "data": {"values": values},
+        **parts,
+    }
+
+
+def _layers(values: list[dict[str, Any]], *layers: dict[str, Any]) -> dict[str, Any]:
+    return _spec(values, layer=list(layers))
+
+
+def _rules(levels: list[dict[str, Any]], color: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Dashed lines across the chart, each at its ``at``."""
+    return {
+        "data": {"values": levels},
+        "mark": {"type": "rule", "strokeDash": [4, 4], **({} if color else {"color": "alarm"})},
+        "encoding": {
+            "y": {"field": "at", "type": "quantitative"},
+            **({"color": color} if color else {}),
+        },
+    }
+
+
+def _over(window: Window) -> dict[str, Any]:
+    """Time, in UTC, from the window's start to its end: every chart of a page has the same."""
+    return {
+        "field": "time",
+        "type": "temporal",
+        "title": None,
+        # As an expression: Vega-Lite does not take a plain domain for a mark that reaches from x to x2.
+        "scale": {
+            "type": "utc",
+            "domain": {"expr": f"[{_time(window.start)}, {_time(window.end)}]"},
+        },
+        "axis": {"format": _TIMES},
+    }
+
+
+def _quantity(field: str, title: str, *, zero: bool = True) -> dict[str, Any]:
+    return {"field": field, "type": "quantitative", "title": title, "scale": {"zero": zero}}
 
 
 def _color(field: str, names: Sequence[str], colors: Sequence[str]) -> dict[str, Any]:
@@ -205,17 +240,17 @@ def _color(field: str, names: Sequence[str], colors: Sequence[str]) -> dict[str,
         "field": field,
         "type": "nominal",
         "title": None,
-        "scale": {"domain": list(names), "range": list(colors)[: len(names)]},
+        "scale": {"domain": list(names), "range": [colors[at % len(colors)] for at in range(len(names))]},
         "legend": {"orient": "top"},
     }
 
 
-def _tooltip(*fields: str) -> list[dict[str, str]]:
-    kinds = {"time": "temporal"}
-    numbers = {"decisions", "ms", "power", "value", "rows"}
+def _tooltip(**fields: str) -> list[dict[str, str]]:
     return [
-        {"field": field, "type": kinds.get(field, "quantitative" if field in numbers else "nominal")}
-        for field in fields
+        {"field": field, "type": kind, **({"format": ".4~g"} if kind == "quantitative" else {})}
+        if kind != "temporal"
+        else {"field": field, "type": kind, "format": "%Y-%m-%d %H:%M:%S", "formatType": "utc"}
+        for field, kind in fields.items()
     ]
 
 
@@ -225,7 +260,5 @@ def _time(moment: datetime) -> int:
 
 
 def _power(value: float) -> float:
-    """The power of ten of an e-value; far below 1 there is nothing to see."""
-    import math
-
-    return max(-2.0, math.log10(value)) if value > 0 else -2.0
+    """The power of ten of an e-value, within what a chart can show."""
+    return _LEAST_POWER if value <= 0 else min(_MOST_POWER, max(_LEAST_POWER, math.log10(value)))

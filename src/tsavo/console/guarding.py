@@ -1,14 +1,14 @@
 """Keeps strangers' web pages away from a console that trusts whoever reaches it on loopback.
 
-A page from elsewhere can make a person's browser send requests to this address. Two checks refuse them: the Host
-must be ours (a name that was rebound to 127.0.0.1 is not), and a request that changes something must not come from
-another origin. Command-line clients send no Origin.
+A page from elsewhere can make a person's browser send requests to this address. Three checks refuse them: the Host
+must be ours, name and port (a name that was rebound to 127.0.0.1 is not); a request that changes something must not
+come from another origin; and another site may link to a page here, but not load anything from here into its own
+(https://web.dev/articles/fetch-metadata). Command-line clients send neither Origin nor Sec-Fetch headers.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from litestar.datastructures import Headers
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +20,7 @@ __all__ = ["guard_browser"]
 
 _NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_OWN_SITES: Final = frozenset({"same-origin", "none"})
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -49,7 +50,7 @@ def guard_browser(app: ASGIApp) -> ASGIApp:
                 message["headers"] = [*message["headers"], *_HEADERS]
             await send(message)
 
-        refusal = _refusal(method, Headers.from_scope(scope))
+        refusal = _refusal(method, Headers.from_scope(scope), _port(scope))
         if refusal is None:
             await app(scope, receive, send_guarded)
             return
@@ -64,22 +65,34 @@ def guard_browser(app: ASGIApp) -> ASGIApp:
     return guarded
 
 
-def _refusal(method: str, headers: Headers) -> Forbidden | None:
-    host = headers.get("host", "")
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    if name.lower() not in _NAMES:
+def _port(scope: Scope) -> int | None:
+    """The port that the request came to."""
+    server = scope.get("server")
+    return server[1] if server else None
+
+
+def _refusal(method: str, headers: Headers, port: int | None) -> Forbidden | None:
+    host = headers.get("host", "").lower()
+    if not _is_ours(host, port):
         return Forbidden(
-            "this name is not the console's",
+            "this address is not the console's",
             field="Host",
             found=host,
-            expected="127.0.0.1, localhost or [::1]",
-            next_step="open it under the address that 'tsavo up' printed",
+            expected=f"127.0.0.1, localhost or [::1], and port {port}",
+            next_step="open it under the address that 'tsavo up' printed; forward it to the same port elsewhere",
         )
+    foreign = headers.get("sec-fetch-site", "none") not in _OWN_SITES
     if method in _READS:
+        if foreign and headers.get("sec-fetch-mode") != "navigate":
+            return Forbidden(
+                "a page of another site may link here, but load nothing",
+                field="Sec-Fetch-Site",
+                found=headers.get("sec-fetch-site"),
+                expected="the console's own pages, or a client that is no browser",
+            )
         return None
     origin = headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
-    if foreign or headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+    if foreign or (origin is not None and origin.lower() != f"http://{host}"):
         return Forbidden(
             "a page of another site may not change anything here",
             field="Origin",
@@ -87,3 +100,17 @@ def _refusal(method: str, headers: Headers) -> Forbidden | None:
             expected="the console's own pages, or a client that is no browser",
         )
     return None
+
+
+def _is_ours(host: str, port: int | None) -> bool:
+    """Whether a Host header names loopback and, where the server knows its port, that port.
+
+    >>> _is_ours("localhost:8090", 8090), _is_ours("[::1]:8090", 8090)
+    (True, True)
+    >>> _is_ours("localhost:8080", 8090), _is_ours("evil.example:8090", 8090), _is_ours("127.0.0.1", 8090)
+    (False, False, False)
+    """
+    name, colon, given = host.rpartition(":")
+    if not colon or host.endswith("]"):
+        name, given = host, "80"
+    return name in _NAMES and (port is None or given == str(port))

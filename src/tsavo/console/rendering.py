@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +12,13 @@ from urllib.parse import quote, urlencode
 import jinja2
 import msgspec
 
+from tsavo.console.drawings import against_zero, evidence_share, on_scale
+from tsavo.vocabulary import Finding
+
 __all__ = ["environment"]
 
 _FOLDER: Final = Path(__file__).parent / "templates"
+_SUPERSCRIPTS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def environment() -> jinja2.Environment:
@@ -28,11 +33,19 @@ def environment() -> jinja2.Environment:
     made.filters |= {
         "count": count,
         "figure": figure,
+        "brief": lambda value: "–" if value is None else f"{value:.2g}",
         "moment": moment,
         "ago": ago,
         "evidence": evidence,
         "latency": latency,
-        "power_of_ten": lambda value: round(math.log10(value), 2),
+        "words": words,
+        "size": size,
+        "right_or_wrong": right_or_wrong,
+        "evidence_share": lambda finding: evidence_share(most_evidence(finding), finding.threshold),
+        "most_evidence": most_evidence,
+        "by_evidence": lambda findings: sorted(findings, key=lambda one: -(most_evidence(one) or 0.0)),
+        "on_scale": on_scale,
+        "against_zero": against_zero,
         "segment": lambda text: quote(str(text), safe=""),
         "query": lambda values: urlencode(
             {key: value for key, value in values.items() if value not in (None, "")}
@@ -99,12 +112,54 @@ def ago(value: datetime | None, now: datetime) -> str:
 def evidence(value: float | None) -> str:
     """An e-value: small ones as a figure, large ones as a power of ten.
 
-    >>> evidence(0.5), evidence(250.0), evidence(3e40)
-    ('0.5', '250', '10^40')
+    >>> evidence(0.5), evidence(250.0), evidence(3e40), evidence(math.inf)
+    ('0.5', '250', '10⁴⁰', '∞')
     """
     if value is None:
         return "–"
-    return figure(float(f"{value:.3g}")) if value < 1e4 else f"10^{len(f'{value:.0f}') - 1}"
+    if math.isinf(value):
+        return "∞"
+    if value < 1e4:
+        return figure(float(f"{value:.3g}"))
+    return "10" + str(math.floor(math.log10(value))).translate(_SUPERSCRIPTS)
+
+
+def most_evidence(finding: Finding) -> float | None:
+    """The most that a finding's evidence has ever been: an alarm latches there."""
+    highest = finding.figures.get("max_evidence")
+    return float(highest) if isinstance(highest, int | float) else finding.evidence
+
+
+def words(name: str) -> str:
+    """A metric's name as people write it.
+
+    >>> words("error_rate")
+    'Error rate'
+    """
+    return name.replace("_", " ").capitalize()
+
+
+def size(value: int) -> str:
+    """Bytes in the unit that fits.
+
+    >>> size(800), size(32_067), size(5 * 1024**2)
+    ('800 bytes', '31.3 KiB', '5 MiB')
+    """
+    if value < 1024:
+        return f"{value} bytes"
+    kib = value / 1024
+    return f"{kib:.3g} KiB" if kib < 1000 else f"{kib / 1024:.3g} MiB"
+
+
+def right_or_wrong(prediction: Mapping[str, Any], outcome: Any) -> str:
+    """Whether a label is what really happened; empty where there is no label or no outcome.
+
+    >>> right_or_wrong({"label": 1}, 1), right_or_wrong({"label": "b"}, "a"), right_or_wrong({"value": 1.0}, 1.1)
+    ('right', 'wrong', '')
+    """
+    if "label" not in prediction or outcome is None:
+        return ""
+    return "right" if prediction["label"] == outcome else "wrong"
 
 
 def latency(microseconds: float | None) -> str:

@@ -22,10 +22,12 @@ from tsavo.vocabulary import Alert, Finding, Model, Page, Route, Version
 
 __all__ = [
     "EndpointView",
+    "ModelRow",
     "ModelView",
     "OverviewRow",
     "StatusView",
     "endpoint_view",
+    "model_rows",
     "model_view",
     "overview",
     "status_view",
@@ -55,6 +57,15 @@ class EndpointView(msgspec.Struct, frozen=True):
     url: str
 
 
+class ModelRow(msgspec.Struct, frozen=True):
+    """One model in a list: how many versions it has, its newest, and where it is the champion."""
+
+    model: Model
+    versions: int
+    newest: Version | None
+    endpoints: Page[Route]
+
+
 class ModelView(msgspec.Struct, frozen=True):
     """One model: a page of its versions, and the endpoints that it is the champion of."""
 
@@ -79,11 +90,13 @@ class StatusView(msgspec.Struct, frozen=True):
 
 
 def overview(
-    parts: ConsoleParts, *, search: str, plugged: bool | None, offset: int, limit: int
+    parts: ConsoleParts, *, search: str, model: str | None, plugged: bool | None, offset: int, limit: int
 ) -> Page[OverviewRow]:
     """A page of endpoints with how they are."""
     with parts.plane.database.read() as connection:
-        page = list_routes(connection, search=search, plugged=plugged, offset=offset, limit=limit)
+        page = list_routes(
+            connection, search=search, model=model, plugged=plugged, offset=offset, limit=limit
+        )
         names = [route.endpoint for route in page.items]
         alerts = count_open(connection, names) if names else {}
     now = parts.plane.clock.now()
@@ -119,6 +132,20 @@ def endpoint_view(parts: ConsoleParts, endpoint: str) -> EndpointView:
 def infer_url(parts: ConsoleParts, endpoint: str) -> str:
     """Where requests to `endpoint` are sent."""
     return f"{parts.gateway_url}/v2/models/{endpoint}/infer"
+
+
+def model_rows(parts: ConsoleParts, *, search: str, offset: int, limit: int) -> Page[ModelRow]:
+    """A page of models with their newest versions."""
+    with parts.plane.database.read() as connection:
+        page = list_models(connection, search=search, offset=offset, limit=limit)
+        rows = []
+        for model in page.items:
+            versions = list_versions(connection, model.name, limit=1)
+            newest = versions.items[0] if versions.items else None
+            rows.append(
+                ModelRow(model, versions.total, newest, list_routes(connection, model=model.name, limit=3))
+            )
+    return Page(items=tuple(rows), total=page.total, offset=page.offset, limit=page.limit)
 
 
 def model_view(parts: ConsoleParts, name: str, *, offset: int, limit: int) -> ModelView:

@@ -1,33 +1,38 @@
-"""The console's pages: the same views as the API, as HTML; forms for what a person changes.
+"""The console's pages: the same views as the API, as HTML.
 
-Every page's state is in its URL, and each names its JSON twin. Forms are plain HTML and work without JavaScript.
+Every page's state is in its URL, and each names its JSON twin. Pages only show; `forms` changes.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlencode
 
-import msgspec
 from litestar import Request, Response
-from litestar.enums import RequestEncodingType
-from litestar.params import Body, Parameter
-from litestar.response import Redirect, Template
+from litestar.params import Parameter
+from litestar.response import Template
 
-from tsavo.actions import promote, pull_plug, release_plug, roll_back
-from tsavo.alerts import acknowledge, list_alerts, resolve
+from tsavo.alerts import list_alerts
 from tsavo.console.api.data import decision_view
+from tsavo.console.changes import changes
 from tsavo.console.charts import endpoint_charts
-from tsavo.console.declaring import act, checked, look
+from tsavo.console.crowding import QUERIES
+from tsavo.console.declaring import checked, look
+from tsavo.console.drawings import trend_bars
+from tsavo.console.examples import curl_example
+from tsavo.console.forms import FORM_ROUTES
 from tsavo.console.parts import ConsoleParts
-from tsavo.console.views import endpoint_view, model_view, overview, status_view
-from tsavo.governance import Principal, Right, list_audit
-from tsavo.registry import get_route, get_version, list_models, route_history
-from tsavo.vocabulary import AlertState, Invalid, VersionRef, check_name
+from tsavo.console.series import WINDOWS, read_series
+from tsavo.console.views import endpoint_view, model_rows, model_view, overview, status_view
+from tsavo.governance import Right, list_audit
+from tsavo.registry import get_route, get_version, list_routes, route_history
+from tsavo.vocabulary import AlertState, Invalid, VersionRef
 
 __all__ = ["WEB_ROUTES"]
 
 _SQL_ROWS: Final = 200
+_MOST_SQL_ROWS: Final = 2000
 # What the address says -> what the database is asked for.
 _STATES: Final[dict[str, AlertState | None]] = {
     "open": "open",
@@ -37,18 +42,21 @@ _STATES: Final[dict[str, AlertState | None]] = {
     "": None,
 }
 _TRAFFIC: Final = timedelta(hours=24)
-_Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
+_HOUR: Final = timedelta(hours=1)
+_TREND: Final = (72, 22)
 
 
 def _page(name: str, request: Request[Any, Any, Any], parts: ConsoleParts, **context: Any) -> Template:
     query = f"?{request.url.query}" if request.url.query else ""
-    twin = context.pop("twin", f"/api{request.url.path.rstrip('/')}{query}")
+    with parts.plane.database.read() as connection:
+        alerts = list_alerts(connection, state="open", limit=1).total
     shared = {
         "now": parts.plane.clock.now(),
         "path": request.url.path,
         "here": f"{request.url.path}{query}",
-        "twin": twin,
+        "twin": f"/api{request.url.path.rstrip('/')}{query}",
         "params": dict(request.query_params),
+        "open_alerts": alerts,
     }
     return Template(name, context={**shared, **context})
 
@@ -58,26 +66,27 @@ def home_page(
     request: Request[Any, Any, Any],
     parts: ConsoleParts,
     search: str = "",
+    model: str | None = None,
     plugged: bool | None = None,
     offset: int = 0,
 ) -> Template:
     """All endpoints at a glance."""
-    page = overview(parts, search=search, plugged=plugged, offset=offset, limit=25)
-    twin = f"/api/overview?{request.url.query}" if request.url.query else "/api/overview"
-    return _page(
-        "overview.html",
-        request,
-        parts,
-        page=page,
-        status=status_view(parts),
-        search=search,
-        plugged=plugged,
-        twin=twin,
-    )
+    page = overview(parts, search=search, model=model or None, plugged=plugged, offset=offset, limit=25)
+    context = {
+        "page": page,
+        "status": status_view(parts),
+        "search": search,
+        "model": model or "",
+        "plugged": plugged,
+        "twin": f"/api/overview?{request.url.query}" if request.url.query else "/api/overview",
+    }
+    return _page("overview.html", request, parts, **context)
 
 
 @look("/endpoints/{endpoint:str}", include_in_schema=False)
-def endpoint_page(request: Request[Any, Any, Any], parts: ConsoleParts, endpoint: str) -> Template:
+def endpoint_page(
+    request: Request[Any, Any, Any], parts: ConsoleParts, endpoint: str, window: str | None = None
+) -> Template:
     """One endpoint: how it is, and what can be done about it."""
     view = endpoint_view(parts, endpoint)
     with parts.plane.database.read() as connection:
@@ -85,17 +94,44 @@ def endpoint_page(request: Request[Any, Any, Any], parts: ConsoleParts, endpoint
     recent, _ = parts.lake.recent(endpoint, 8)
     now = parts.plane.clock.now()
     activity = parts.lake.activity([endpoint], now - _TRAFFIC)[endpoint]
-    return _page(
-        "endpoint.html",
-        request,
-        parts,
-        view=view,
-        history=history,
-        recent=recent,
-        activity=activity,
-        charts=endpoint_charts(parts.lake, endpoint, now),
-        example=_example(view.url, view.champion),
+    series = read_series(parts.lake, endpoint, window or None, last=activity.last, now=now)
+    context = {
+        "view": view,
+        "history": history,
+        "recent": recent,
+        "activity": activity,
+        "charts": endpoint_charts(series, view.findings),
+        "window": series.window,
+        "windows": list(WINDOWS),
+        "chosen": window or "",
+        "example": curl_example(view.url, view.champion.signature),
+        "twin": f"/api/endpoints/{endpoint}",
+    }
+    return _page("endpoint.html", request, parts, **context)
+
+
+@look("/endpoints/{endpoint:str}/trend", include_in_schema=False)
+def trend_picture(parts: ConsoleParts, endpoint: str) -> Response[Any]:
+    """A small picture of the last 24 hours' decisions, hour by hour; an SVG image."""
+    with parts.plane.database.read() as connection:
+        get_route(connection, endpoint)
+    now = parts.plane.clock.now()
+    first = now.replace(minute=0, second=0, microsecond=0) - 23 * _HOUR
+    counts = [0] * 24
+    for row in parts.lake.traffic(endpoint, first, _HOUR).to_pylist():
+        if row["role"] != "shadow":
+            counts[min(23, (row["time"] - first) // _HOUR)] += row["decisions"]
+    width, height = _TREND
+    bars = "".join(
+        f'<rect x="{bar.left}" y="{height - bar.height}" width="{bar.width}" height="{bar.height}"/>'
+        for bar in trend_bars(counts, width, height)
     )
+    # Between the light and the dark page's accent: a picture cannot follow the page's colours.
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" fill="#cc6f38">{bars}'
+        f'<rect y="{height - 1}" width="{width}" height="1" opacity=".35"/></svg>'
+    )
+    return Response(svg, media_type="image/svg+xml", headers={"Cache-Control": "private, max-age=60"})
 
 
 @look("/endpoints/{endpoint:str}/decisions", Right.QUERY, include_in_schema=False)
@@ -105,7 +141,7 @@ def decisions_page(
     """Decisions of one endpoint, newest first."""
     with parts.plane.database.read() as connection:
         get_route(connection, endpoint)
-    items, token = parts.lake.recent(check_name(endpoint, "endpoint"), 50, before)
+    items, token = parts.lake.recent(endpoint, 50, before or None)
     return _page("decisions.html", request, parts, endpoint=endpoint, items=items, token=token)
 
 
@@ -120,8 +156,7 @@ def models_page(
     request: Request[Any, Any, Any], parts: ConsoleParts, search: str = "", offset: int = 0
 ) -> Template:
     """All models."""
-    with parts.plane.database.read() as connection:
-        page = list_models(connection, search=search, offset=offset, limit=50)
+    page = model_rows(parts, search=search, offset=offset, limit=25)
     return _page("models.html", request, parts, page=page, search=search)
 
 
@@ -153,12 +188,9 @@ def alerts_page(
     wanted = _STATES[shown]
     with parts.plane.database.read() as connection:
         page = list_alerts(connection, endpoint=endpoint or None, state=wanted, offset=offset, limit=25)
-    pairs = [
-        f"{key}={value}"
-        for key, value in (("state", wanted), ("endpoint", endpoint), ("offset", offset))
-        if value
-    ]
-    twin = "/api/alerts" + (f"?{'&'.join(pairs)}" if pairs else "")
+    asked = {"state": wanted, "endpoint": endpoint, "offset": offset}
+    query = urlencode({key: value for key, value in asked.items() if value})
+    twin = f"/api/alerts?{query}" if query else "/api/alerts"
     return _page("alerts.html", request, parts, page=page, state=shown or "all", endpoint=endpoint, twin=twin)
 
 
@@ -169,7 +201,8 @@ def audit_page(
     """The audit trail."""
     with parts.plane.database.read() as connection:
         page = list_audit(connection, subject=subject or None, offset=offset, limit=50)
-    return _page("audit.html", request, parts, page=page, subject=subject or "")
+    rows = [(entry, changes(entry.before, entry.after)) for entry in page.items]
+    return _page("audit.html", request, parts, page=page, rows=rows, subject=subject or "")
 
 
 @look("/sql", Right.QUERY, include_in_schema=False)
@@ -177,99 +210,40 @@ def sql_page(
     request: Request[Any, Any, Any],
     parts: ConsoleParts,
     asked: Annotated[str, Parameter(query="query")] = "",
+    limit: int = _SQL_ROWS,
 ) -> Template:
     """SQL over what was recorded; the query is in the URL."""
     table, error = None, None
+    if not 1 <= limit <= _MOST_SQL_ROWS:
+        raise Invalid("not a number of rows", field="limit", found=limit, expected=f"1 to {_MOST_SQL_ROWS}")
     if asked.strip():
         try:
-            table = parts.lake.sql(asked, rows=_SQL_ROWS)
+            with QUERIES.turn():
+                table = parts.lake.sql(asked, rows=limit)
         except Invalid as refused:
             error = refused
+    with parts.plane.database.read() as connection:
+        endpoints = [route.endpoint for route in list_routes(connection, limit=12).items]
     context = {
         "query": asked,
         "error": error,
-        "columns": [] if table is None else table.column_names,
-        "rows": [] if table is None else [list(row.values()) for row in table.to_pylist()],
+        "endpoints": endpoints,
+        "columns": [] if table is None else table.schema,
+        "rows": []
+        if table is None
+        else list(zip(*(column.to_pylist() for column in table.columns), strict=True)),
         "truncated": table is not None and (table.schema.metadata or {}).get(b"truncated") == b"true",
-        "limit": _SQL_ROWS,
+        "limit": limit,
+        "twin": f"/api/query?{urlencode({'query': asked, 'limit': limit})}" if table is not None else "",
     }
-    twin = f"/api/query?{request.url.query}" if asked.strip() and error is None else ""
-    return _page("sql.html", request, parts, twin=twin, **context)
-
-
-@act("/endpoints/{endpoint:str}/plug", Right.PLUG, include_in_schema=False)
-def plug_form(parts: ConsoleParts, who: Principal, endpoint: str, data: _Form) -> Response[Any]:
-    """Pull the plug."""
-    pull_plug(parts.plane, who, endpoint, why=data.get("why", "")[:500])
-    return _back(f"/endpoints/{endpoint}")
-
-
-@act("/endpoints/{endpoint:str}/unplug", Right.PLUG, include_in_schema=False)
-def unplug_form(parts: ConsoleParts, who: Principal, endpoint: str, data: _Form) -> Response[Any]:
-    """Put the plug back."""
-    release_plug(parts.plane, who, endpoint, why=data.get("why", "")[:500])
-    return _back(f"/endpoints/{endpoint}")
-
-
-@act("/endpoints/{endpoint:str}/promote", Right.DEPLOY, include_in_schema=False)
-def promote_form(parts: ConsoleParts, who: Principal, endpoint: str, data: _Form) -> Response[Any]:
-    """Promote the challenger."""
-    promote(parts.plane, who, endpoint, why=data.get("why", "")[:500])
-    return _back(f"/endpoints/{endpoint}")
-
-
-@act("/endpoints/{endpoint:str}/rollback", Right.DEPLOY, include_in_schema=False)
-def rollback_form(parts: ConsoleParts, who: Principal, endpoint: str, data: _Form) -> Response[Any]:
-    """Roll back."""
-    roll_back(parts.plane, who, endpoint, why=data.get("why", "")[:500])
-    return _back(f"/endpoints/{endpoint}")
-
-
-@act("/alerts/{alert:int}", Right.ALERTS, include_in_schema=False)
-def alert_form(parts: ConsoleParts, who: Principal, alert: int, data: _Form) -> Response[Any]:
-    """Acknowledge or resolve an alert."""
-    move = {"acknowledge": acknowledge, "resolve": resolve}.get(data.get("do", ""))
-    if move is None:
-        raise Invalid(
-            "not something to do", field="do", found=data.get("do"), expected="acknowledge or resolve"
-        )
-    now = parts.plane.clock.now()
-    with parts.plane.database.begin() as connection:
-        move(connection, alert, by=who.name, now=now, note=data.get("note", "")[:2000])
-    return _back(_local(data.get("back", "/alerts")))
-
-
-def _back(path: str) -> Redirect:
-    return Redirect(path, status_code=303)
-
-
-def _local(path: str) -> str:
-    """Only a path of ours is gone back to."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/alerts"
-
-
-def _example(url: str, champion: Any) -> str:
-    """A request that can be pasted into a terminal, with values seen in the reference."""
-    tensors = []
-    for field in champion.signature.inputs[:50]:
-        if field.dtype == "string":
-            value: Any = field.categories[0] if field.categories else "text"
-            kind = "BYTES"
-        elif field.dtype == "bool":
-            value, kind = True, "BOOL"
-        elif field.dtype.startswith("int"):
-            value, kind = int(field.low or 0), field.dtype.upper()
-        else:
-            value, kind = float(field.low or 0.0), f"FP{field.dtype[-2:]}"
-        tensors.append({"name": field.name, "shape": [1], "datatype": kind, "data": [value]})
-    body = msgspec.json.encode({"inputs": tensors}).decode().replace("'", "'\\''")
-    return f"curl -s {url} \\\n  -d '{body}'"
+    return _page("sql.html", request, parts, **context)
 
 
 WEB_ROUTES = checked(
     [
         home_page,
         endpoint_page,
+        trend_picture,
         decisions_page,
         decision_page,
         models_page,
@@ -278,10 +252,6 @@ WEB_ROUTES = checked(
         alerts_page,
         audit_page,
         sql_page,
-        plug_form,
-        unplug_form,
-        promote_form,
-        rollback_form,
-        alert_form,
+        *FORM_ROUTES,
     ]
 )

@@ -10,6 +10,7 @@ import pyarrow as pa
 from litestar import Request, Response
 from litestar.params import Parameter
 
+from tsavo.console.crowding import QUERIES
 from tsavo.console.declaring import act, look
 from tsavo.console.parts import ConsoleParts
 from tsavo.governance import Right
@@ -72,7 +73,8 @@ def sql_in_address(
 def _answer(request: Request[Any, Any, Any], parts: ConsoleParts, given: SqlGiven) -> Response[Any]:
     if not 1 <= given.limit <= _MOST_ROWS:
         raise Invalid("not a number of rows", field="limit", found=given.limit, expected=f"1 to {_MOST_ROWS}")
-    table = parts.lake.sql(given.query, rows=given.limit)
+    with QUERIES.turn():
+        table = parts.lake.sql(given.query, rows=given.limit)
     if _ARROW in request.headers.get("accept", ""):
         sink = io.BytesIO()
         with pa.ipc.new_stream(sink, table.schema) as writer:

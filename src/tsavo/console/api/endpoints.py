@@ -25,7 +25,7 @@ from tsavo.vocabulary import (
     check_name,
 )
 
-__all__ = ["ENDPOINT_ROUTES", "PlugGiven", "change_plug"]
+__all__ = ["ENDPOINT_ROUTES"]
 
 
 class FallbackGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -183,17 +183,12 @@ def rollback(parts: ConsoleParts, who: Principal, endpoint: str, data: WhyGiven)
 @act("/api/endpoints/{endpoint:str}/plug", Right.PLUG, summary="Pull the plug")
 def plug(parts: ConsoleParts, who: Principal, endpoint: str, data: PlugGiven) -> Route:
     """The fallback answers from now on."""
-    return change_plug(parts, who, endpoint, data)
-
-
-def change_plug(parts: ConsoleParts, who: Principal, endpoint: str, given: PlugGiven) -> Route:
-    """Pull the plug as `given` says."""
     chain = None
-    if given.fallback is not None:
+    if data.fallback is not None:
         with parts.plane.database.read() as connection:
             champion = get_route(connection, endpoint).champion
-        chain = _chain(parts, champion, given.fallback)
-    return pull_plug(parts.plane, who, endpoint, fallback=chain, why=given.why)
+        chain = _chain(parts, champion, data.fallback)
+    return pull_plug(parts.plane, who, endpoint, fallback=chain, why=data.why)
 
 
 @act("/api/endpoints/{endpoint:str}/unplug", Right.PLUG, summary="Put the plug back")

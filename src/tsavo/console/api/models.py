@@ -13,6 +13,7 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body
 
 from tsavo.actions import Registered, Registration, register
+from tsavo.console.crowding import REGISTRATIONS
 from tsavo.console.declaring import act, look, replace
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.views import ModelView, model_view
@@ -103,7 +104,8 @@ def register_version(
             code_commit=None if options.code_commit is None else options.code_commit[:100],
             brief=options.brief,
         )
-        return register(parts.plane, who, order)
+        with REGISTRATIONS.turn():
+            return register(parts.plane, who, order)
 
 
 def _options(text: Any) -> RegisterOptions:

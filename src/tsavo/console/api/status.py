@@ -25,12 +25,13 @@ def status(parts: ConsoleParts) -> StatusView:
 def overview_page(
     parts: ConsoleParts,
     search: str = "",
+    model: str | None = None,
     plugged: bool | None = None,
     offset: int = 0,
     limit: int = 25,
 ) -> Page[OverviewRow]:
     """Endpoints, and how they are; activity is that of the last 24 hours."""
-    return overview(parts, search=search, plugged=plugged, offset=offset, limit=limit)
+    return overview(parts, search=search, model=model, plugged=plugged, offset=offset, limit=limit)
 
 
 @look("/api/audit", summary="Who changed what, when and why")

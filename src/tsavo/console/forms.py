@@ -1,0 +1,75 @@
+"""What people change with the pages' forms: plain HTML, each answered by a way back to where it was sent from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from litestar import Response
+from litestar.enums import RequestEncodingType
+from litestar.params import Body
+from litestar.response import Redirect
+
+from tsavo.actions import promote, pull_plug, release_plug, roll_back
+from tsavo.alerts import acknowledge, resolve
+from tsavo.console.declaring import act
+from tsavo.console.parts import ConsoleParts
+from tsavo.governance import Principal, Right
+from tsavo.vocabulary import Invalid
+
+__all__ = ["FORM_ROUTES"]
+
+_Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
+
+
+@act("/endpoints/{endpoint:str}/plug", Right.PLUG, include_in_schema=False)
+def plug_form(parts: ConsoleParts, who: Principal, endpoint: str, data: _Form) -> Response[Any]:
+    """Pull the plug."""
+    pull_plug(parts.plane, who, endpoint, why=data.get("why", "")[:500])
+    return _back(f"/endpoints/{endpoint}")
+
+
+@act("/endpoints/{endpoint:str}/unplug", Right.PLUG, include_in_schema=False)
+def unplug_form(parts: ConsoleParts, who: Principal, endpoint: str, data: _Form) -> Response[Any]:
+    """Put the plug back."""
+    release_plug(parts.plane, who, endpoint, why=data.get("why", "")[:500])
+    return _back(f"/endpoints/{endpoint}")
+
+
+@act("/endpoints/{endpoint:str}/promote", Right.DEPLOY, include_in_schema=False)
+def promote_form(parts: ConsoleParts, who: Principal, endpoint: str, data: _Form) -> Response[Any]:
+    """Promote the challenger."""
+    promote(parts.plane, who, endpoint, why=data.get("why", "")[:500])
+    return _back(f"/endpoints/{endpoint}")
+
+
+@act("/endpoints/{endpoint:str}/rollback", Right.DEPLOY, include_in_schema=False)
+def rollback_form(parts: ConsoleParts, who: Principal, endpoint: str, data: _Form) -> Response[Any]:
+    """Roll back."""
+    roll_back(parts.plane, who, endpoint, why=data.get("why", "")[:500])
+    return _back(f"/endpoints/{endpoint}")
+
+
+@act("/alerts/{alert:int}", Right.ALERTS, include_in_schema=False)
+def alert_form(parts: ConsoleParts, who: Principal, alert: int, data: _Form) -> Response[Any]:
+    """Acknowledge or resolve an alert."""
+    move = {"acknowledge": acknowledge, "resolve": resolve}.get(data.get("do", ""))
+    if move is None:
+        raise Invalid(
+            "not something to do", field="do", found=data.get("do"), expected="acknowledge or resolve"
+        )
+    now = parts.plane.clock.now()
+    with parts.plane.database.begin() as connection:
+        move(connection, alert, by=who.name, now=now, note=data.get("note", "")[:2000])
+    return _back(_local(data.get("back", "/alerts")))
+
+
+def _back(path: str) -> Redirect:
+    return Redirect(path, status_code=303)
+
+
+def _local(path: str) -> str:
+    """Only a path of ours is gone back to."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/alerts"
+
+
+FORM_ROUTES = [plug_form, unplug_form, promote_form, rollback_form, alert_form]
