@@ -9,7 +9,7 @@ import pytest
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tsavo.formats.compilation import compile_estimator
-from tsavo.formats.originals import Original
+from tsavo.formats.sklearn_models import SklearnOriginal
 from tsavo.formats.tables import batch_of
 from tsavo.runtimes import OnnxRuntime
 from tsavo.vocabulary import Columns, Field, Output, Signature
@@ -32,7 +32,7 @@ def both(tmp_path: Path) -> Both:
     def ask(
         estimator: Any, fields: Sequence[Field], columns: Columns, *, float32: bool = False
     ) -> tuple[Outputs, Outputs]:
-        original = Original(estimator)
+        original = SklearnOriginal(estimator)
         compiled = compile_estimator(estimator, fields, float32=float32)
         path = tmp_path / "model.onnx"
         path.write_bytes(compiled.model.SerializeToString())

@@ -14,25 +14,31 @@ from skl2onnx import to_onnx
 from sklearn.ensemble import IsolationForest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from tsavo.runtimes import PrepareJob
-from tsavo.runtimes.compiling import CompiledVersion
+from tsavo.runtimes import OnnxRuntime, PrepareJob
+from tsavo.runtimes.describing import PreparedVersion
 from tsavo.runtimes.onnx_files import prepare_onnx
 from tsavo.runtimes.reference import ReferenceRows
-from tsavo.vocabulary import Batch, Invalid, Refused, Unreadable
+from tsavo.vocabulary import Batch, Hints, Invalid, Refused, Unreadable
 
 RANDOM = np.random.default_rng(5)
 X = RANDOM.normal(size=(200, 3)).astype(np.float32)
 TWO = (X[:, 0] > 0).astype(np.int64)
 
 
-def _prepare(model: Any, folder: Path, **hints: Any) -> tuple[CompiledVersion, ReferenceRows]:
+def _prepare(
+    model: Any, folder: Path, hints: Hints = Hints(), **job: Any
+) -> tuple[PreparedVersion, ReferenceRows]:
     source = folder / "source.onnx"
     source.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
     version, reference, framework = prepare_onnx(
-        PrepareJob(source, "onnx", **hints), folder / "artifact.onnx"
+        PrepareJob(source, "onnx", hints=hints, **job), folder / "artifact.onnx"
     )
     assert framework.startswith("onnx (")
     return version, reference
+
+
+def _served(version: PreparedVersion, folder: Path) -> OnnxRuntime:
+    return OnnxRuntime(folder / "artifact.onnx", version.signature)
 
 
 def _own(nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: list[Any] | None = None) -> Any:
@@ -53,7 +59,7 @@ def test_a_classifier_with_or_without_dictionaries(tmp_path: Path, zipmap: bool)
     assert (signature.task, signature.classes) == ("binary", ("no", "yes"))
     assert signature.matrix_dtype == "float32"
     assert not any(field.nullable for field in signature.inputs)
-    label, probabilities = version.runtime.predict(Batch(200, X))
+    label, probabilities = _served(version, tmp_path).predict(Batch(200, X))
     np.testing.assert_array_equal(label, model.predict(X))
     np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-6)
 
@@ -67,7 +73,7 @@ def test_a_regression_takes_its_names_from_the_reference(tmp_path: Path) -> None
     assert [field.name for field in version.signature.inputs] == ["length", "width", "height"]
     assert version.signature.inputs[0].low == pytest.approx(X[:, 0].min())
     assert version.signature.task == "regression"
-    (value,) = version.runtime.predict(Batch(200, X))
+    (value,) = _served(version, tmp_path).predict(Batch(200, X))
     assert value.shape == (200,)
     np.testing.assert_allclose(value, model.predict(X), rtol=1e-5, atol=1e-5)
     assert rows_read.rows == 200
@@ -80,7 +86,7 @@ def test_an_anomaly_model_gives_score_and_label(tmp_path: Path) -> None:
     version, _ = _prepare(to_onnx(model, X[:1], target_opset={"": 19, "ai.onnx.ml": 3}), tmp_path)
     assert version.signature.task == "anomaly"
     assert [output.name for output in version.signature.outputs] == ["score", "label"]
-    np.testing.assert_array_equal(version.runtime.predict(Batch(200, X))[1], model.predict(X))
+    np.testing.assert_array_equal(_served(version, tmp_path).predict(Batch(200, X))[1], model.predict(X))
 
 
 def test_one_tensor_a_column(tmp_path: Path) -> None:
@@ -101,14 +107,16 @@ def test_one_tensor_a_column(tmp_path: Path) -> None:
         helper.make_tensor_value_info("label", TensorProto.STRING, [None]),
     ]
     flat = numpy_helper.from_array(np.array([-1]), "flat")
-    version, _ = _prepare(_own(nodes, inputs, outputs, [flat]), tmp_path, task="generic")
+    version, _ = _prepare(_own(nodes, inputs, outputs, [flat]), tmp_path, Hints(task="generic"))
     assert [(field.name, field.dtype) for field in version.signature.inputs] == [
         ("size", "float64"),
         ("count", "int64"),
         ("colour", "string"),
     ]
     colours: npt.NDArray[Any] = np.array(["red", "blue"], dtype=object)
-    value, label = version.runtime.predict(Batch(2, None, (np.array([1.5, 2.0]), np.array([2, 3]), colours)))
+    value, label = _served(version, tmp_path).predict(
+        Batch(2, None, (np.array([1.5, 2.0]), np.array([2, 3]), colours))
+    )
     assert value.tolist() == [3.0, 6.0]
     assert label.tolist() == ["red", "blue"]
 

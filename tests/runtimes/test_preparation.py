@@ -205,7 +205,7 @@ def test_a_disagreement_shows_the_first_rows_that_differ(tmp_path: Path) -> None
     source.write_bytes(pickle.dumps(Liar()))
     reference.write_text("size\n" + "\n".join(str(float(size)) for size in range(6)) + "\n")
     with pytest.raises(Disagreement) as refusal:
-        prepare(PrepareJob(source, "pickle", reference, trusted=True), tmp_path)
+        prepare(PrepareJob(source, "pickle", reference, trusted=True, runtime="onnx"), tmp_path)
     rows = refusal.value.details["rows"]
     assert [row["row"] for row in rows] == [3, 4, 5]
     assert rows[0]["inputs"] == {"size": 3.0}

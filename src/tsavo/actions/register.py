@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -13,7 +14,17 @@ from tsavo.governance import Principal, Right, audit, require
 from tsavo.registry import add_model, add_version, find_by_digest, find_model, update_brief, version_digest
 from tsavo.runtimes import Prepared, PrepareJob, prepare
 from tsavo.storage import file_digest
-from tsavo.vocabulary import Brief, Lineage, Model, Reference, SourceFormat, Version, check_name
+from tsavo.vocabulary import (
+    Brief,
+    Golden,
+    Hints,
+    Lineage,
+    Model,
+    Reference,
+    SourceFormat,
+    Version,
+    check_name,
+)
 
 __all__ = ["Registered", "Registration", "register"]
 
@@ -31,6 +42,10 @@ class Registration(msgspec.Struct, frozen=True):
         The reference column that holds what really happened.
     trusted
         The person vouches for a source that can carry code.
+    hints
+        What the person says about the model where the file does not.
+    runtime
+        ``auto``, or the one that the person insists on.
     """
 
     model: str
@@ -41,6 +56,8 @@ class Registration(msgspec.Struct, frozen=True):
     trusted: bool = False
     code_commit: str | None = None
     brief: Brief | None = None
+    hints: Hints = Hints()
+    runtime: Literal["auto", "onnx", "python"] = "auto"
 
 
 class Registered(msgspec.Struct, frozen=True):
@@ -72,6 +89,8 @@ def register(plane: ControlPlane, who: Principal, order: Registration) -> Regist
         reference=order.reference,
         target=order.target,
         trusted=order.trusted,
+        hints=order.hints,
+        runtime=order.runtime,
     )
     with tempfile.TemporaryDirectory(dir=plane.work) as folder:
         prepared = prepare(job, Path(folder))
@@ -82,8 +101,13 @@ def register(plane: ControlPlane, who: Principal, order: Registration) -> Regist
 def _draft(
     plane: ControlPlane, who: Principal, order: Registration, source_format: SourceFormat, prepared: Prepared
 ) -> Version:
-    artifact = plane.artifacts.put(prepared.artifact.read_bytes())
     source_digest = plane.artifacts.put(order.source.read_bytes())
+    # A Python worker runs the source as it is.
+    compiled = prepared.artifact
+    artifact = source_digest if compiled is None else plane.artifacts.put(compiled.read_bytes())
+    golden = None
+    if prepared.golden is not None:
+        golden = Golden(plane.artifacts.put(prepared.golden.read_bytes()), prepared.golden_rows)
     reference = None
     if prepared.reference is not None:
         digest = plane.artifacts.put(prepared.reference.read_bytes())
@@ -93,8 +117,8 @@ def _draft(
         number=0,
         digest=version_digest(source_digest, artifact, prepared.signature, reference),
         artifact=artifact,
-        artifact_bytes=prepared.artifact.stat().st_size,
-        runtime="onnx",
+        artifact_bytes=(order.source if compiled is None else compiled).stat().st_size,
+        runtime=prepared.runtime,
         signature=prepared.signature,
         lineage=Lineage(
             registered_by=who.name,
@@ -111,6 +135,9 @@ def _draft(
         checks=prepared.checks,
         created=plane.clock.now(),
         reference=reference,
+        reason=prepared.reason,
+        golden=golden,
+        hints=order.hints,
     )
 
 

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from tsavo.formats.graph import CannotCompile, Graph
+from tsavo.formats.classes import class_values
+from tsavo.formats.graph import Graph
 from tsavo.vocabulary import DType
 
 __all__ = ["Answer", "class_values", "classified", "from_margin", "from_scores", "valued"]
@@ -21,22 +22,6 @@ class Answer(msgspec.Struct, frozen=True):
     tensor: str
     dtype: DType
     width: int | None = None
-
-
-def class_values(estimator: Any) -> tuple[tuple[str | int | bool | float, ...], DType]:
-    """The classes of a classifier in the order of its probabilities, and the type of its labels."""
-    classes = np.asarray(estimator.classes_)
-    if classes.ndim != 1:
-        raise CannotCompile("it predicts several targets at once")
-    kinds: dict[str, DType] = {"b": "bool", "i": "int64", "u": "int64", "f": "float64", "U": "string"}
-    if classes.dtype == object:
-        values = classes.tolist()
-        if all(isinstance(value, str) for value in values):
-            return tuple(str(value) for value in values), "string"
-        classes = np.array(values)
-    if classes.dtype.kind not in kinds:
-        raise CannotCompile(f"its classes are of type {classes.dtype}")
-    return tuple(classes.tolist()), kinds[classes.dtype.kind]
 
 
 def classified(graph: Graph, estimator: Any, index: str, probabilities: str | None) -> tuple[Answer, ...]:

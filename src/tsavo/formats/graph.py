@@ -15,6 +15,7 @@ import numpy.typing as npt
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 from tsavo.formats.layout import LAYOUT_KEY, MISSING, MISSING_KEY, GraphInput, encode_layout
+from tsavo.formats.originals import CannotCompile
 from tsavo.vocabulary import DType
 
 __all__ = [
@@ -41,10 +42,6 @@ ONNX_TYPES: Final[dict[DType, int]] = {
 }
 
 Kind = Literal["number", "string"]
-
-
-class CannotCompile(Exception):
-    """No road from this estimator to ONNX is known."""
 
 
 class NeedsOlderTrees(Exception):

@@ -1,101 +1,108 @@
-"""The original model, asked in its own way: a table in, outputs by name out."""
+"""The original model, asked in its own way: a table in, outputs by name out.
+
+What a model is made with decides which subclass speaks to it (`opening`). Every subclass is used in two places: in the
+worker that prepares a version, and in the Python worker that serves a version which cannot be compiled, there perhaps
+beside other libraries than ours. So these modules import the standard library, numpy, msgspec and the vocabulary when
+they are imported, and a model's own library only inside their functions.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from tsavo.formats.answers import class_values
-from tsavo.formats.preprocessing import is_missing
-from tsavo.formats.tables import pick
-from tsavo.vocabulary import Columns, Field, Invalid, Task
+from tsavo.vocabulary import Columns, DType, Field, Invalid, Output, Task
 
-__all__ = ["NEVER_SEEN", "Original"]
+if TYPE_CHECKING:
+    from tsavo.formats.compilation import Compiled
+
+__all__ = [
+    "NEVER_SEEN",
+    "CannotCompile",
+    "Original",
+    "as_frame",
+    "as_matrix",
+    "described_output",
+    "unlike_a_model",
+]
 
 NEVER_SEEN: Final = "tsavo: a category that was never seen"
-_DEPTH: Final = 8
+
+_OUTPUT_KINDS: Final[dict[str, DType]] = {
+    "b": "bool",
+    "i": "int64",
+    "u": "int64",
+    "f": "float64",
+    "U": "string",
+    "O": "string",
+}
 
 
-class Original:
-    """A fitted estimator.
+class CannotCompile(Exception):
+    """No road from this model to ONNX is known; the message says why, to a person."""
 
-    Parameters
+
+class Original(ABC):
+    """A model in its own framework.
+
+    Attributes
     ----------
-    estimator
-        As the file held it.
-
-    Raises
-    ------
-    Invalid
-        When it is not a fitted scikit-learn estimator.
+    framework
+        What it was made with, such as ``xgboost 3.2.0``.
+    names
+        Its input columns in order, when it knows them.
+    columns
+        How many input columns it has, when it knows.
+    task, classes
+        What it is for, and for classifiers the class labels in the order of the probabilities.
+    declared
+        The inputs as the file itself declares them, with their types; ``None`` when it does not.
+    wants_text
+        Whether a part of it was fitted on text.
     """
 
-    def __init__(self, estimator: Any) -> None:
-        if not (hasattr(estimator, "predict") or hasattr(estimator, "transform")) or isinstance(
-            estimator, type
-        ):
-            raise Invalid(
-                "the file holds no model",
-                field="source",
-                found=f"{type(estimator).__module__}.{type(estimator).__qualname__}",
-                expected="a fitted scikit-learn estimator or pipeline",
-            )
-        self.estimator = estimator
-        self.names: list[str] | None = None
-        if (names := getattr(estimator, "feature_names_in_", None)) is not None:
-            self.names = [str(name) for name in names]
-        self.columns: int | None = getattr(estimator, "n_features_in_", None)
-        self._hole = None if _knows_only_none(estimator) else np.nan
-        self.outputs: tuple[str, ...] = ()
+    framework: str
+    names: list[str] | None = None
+    columns: int | None = None
+    task: Task = "generic"
+    classes: tuple[str | int | bool | float, ...] | None = None
+    declared: tuple[Field, ...] | None = None
+    wants_text: bool = False
 
-    @property
-    def classes(self) -> tuple[str | int | bool | float, ...] | None:
-        """Class labels in the order of the probabilities, for classifiers."""
-        if not hasattr(self.estimator, "classes_") or not hasattr(self.estimator, "predict"):
-            return None
-        return class_values(self.estimator)[0]
-
-    @property
-    def task(self) -> Task:
-        """What it is for."""
-        classes = self.classes
-        if classes is not None:
-            return "binary" if len(classes) == 2 else "multiclass"
-        if _anomaly(self.estimator):
-            return "anomaly"
-        return "generic" if not _regression(self.estimator) else "regression"
-
-    @property
-    def wants_text(self) -> bool:
-        """Whether a step of it was fitted on text."""
-        return any(isinstance(value, str) for value in _learned(self.estimator))
-
+    @abstractmethod
     def predict(self, fields: Sequence[Field], columns: Columns) -> dict[str, npt.NDArray[Any]]:
-        """Its outputs by public name; whatever it raises comes through."""
-        table = self._table(fields, columns)
-        estimator = self.estimator
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if self.classes is not None:
-                outputs = {"label": np.asarray(estimator.predict(table))}
-                if hasattr(estimator, "predict_proba"):
-                    outputs["probabilities"] = np.asarray(estimator.predict_proba(table))
-                return outputs
-            if self.task == "anomaly":
-                return {
-                    "score": np.asarray(estimator.decision_function(table)),
-                    "label": np.asarray(estimator.predict(table)),
-                }
-            if hasattr(estimator, "labels_"):
-                return {"label": np.asarray(estimator.predict(table))}
-            if hasattr(estimator, "predict"):
-                return {"value": np.asarray(estimator.predict(table))}
-            made = estimator.transform(table)
-            return {"value": np.asarray(made.toarray() if hasattr(made, "toarray") else made)}
+        """Its outputs by public name, each [n] or [n, k]; whatever the library raises comes through.
+
+        Parameters
+        ----------
+        fields
+            The columns in the model's order.
+        columns
+            Name -> [n] of float64, int64 or bool, or of object for text, with ``None`` for what is missing.
+        """
+
+    def compile(self, fields: Sequence[Field], *, float32: bool) -> Compiled:
+        """The model as an ONNX graph that takes the columns `fields`.
+
+        Parameters
+        ----------
+        float32
+            Let parts that converters of others make compute in float32.
+
+        Raises
+        ------
+        CannotCompile
+            When there is no road to ONNX; the message says why, to a person.
+        """
+        raise CannotCompile(f"{self.framework.partition(' ')[0]} models of this kind have no compiled form")
+
+    def edges(self) -> dict[str, list[float]]:
+        """Column -> values at which the model switches, such as the thresholds of trees; empty when unknown."""
+        return {}
 
     def accepts(self, fields: Sequence[Field], columns: Columns) -> bool:
         """Whether it predicts these rows without an error."""
@@ -103,7 +110,7 @@ class Original:
             self.predict(fields, columns)
         except MemoryError:
             raise
-        except Exception:  # an estimator says no in any way it likes
+        except Exception:  # a model says no in any way it likes
             return False
         return True
 
@@ -116,12 +123,13 @@ class Original:
         """
         if not positions:
             return set()
-        probe = pick(columns, np.zeros(len(positions), np.int64))
-        for row, at in enumerate(positions):
-            name = fields[at].name
-            kept = probe[name].astype(object if fields[at].dtype == "string" else np.float64)
-            kept[row] = value
-            probe[name] = kept
+        row = np.zeros(len(positions), np.int64)
+        probe = {name: values[row] for name, values in columns.items()}
+        for at, position in enumerate(positions):
+            field = fields[position]
+            kept = probe[field.name].astype(object if field.dtype == "string" else np.float64)
+            kept[at] = value
+            probe[field.name] = kept
         if self.accepts(fields, probe):
             return set(positions)
         if len(positions) == 1:
@@ -131,66 +139,61 @@ class Original:
             fields, columns, positions[half:], value
         )
 
-    def _table(self, fields: Sequence[Field], columns: Columns) -> Any:
-        """A DataFrame for estimators that were fitted on one, an array for the others."""
-        arrays = [self._values(np.asarray(columns[field.name])) for field in fields]
-        if self.names is not None:
-            import pandas
 
-            return pandas.DataFrame(dict(zip(self.names, arrays, strict=True)))
-        if any(field.dtype == "string" for field in fields):
-            table = np.empty((len(arrays[0]), len(arrays)), dtype=object)
-            for at, array in enumerate(arrays):
-                table[:, at] = array
-            return table
-        return np.stack(arrays, axis=1) if arrays else np.empty((0, 0))
+def as_frame(
+    fields: Sequence[Field], columns: Columns, names: Sequence[str] | None = None, *, hole: Any = np.nan
+) -> Any:
+    """The columns as a pandas DataFrame under `names`; `hole` stands for missing text."""
+    import pandas
 
-    def _values(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if values.dtype != object:
-            return values
-        given = np.empty(len(values), dtype=object)
-        given[:] = [self._hole if value is None else value for value in values.tolist()]
-        return given
+    arrays = [_with_hole(np.asarray(columns[field.name]), hole) for field in fields]
+    called = list(names) if names is not None else [field.name for field in fields]
+    return pandas.DataFrame(dict(zip(called, arrays, strict=True)))
 
 
-def _anomaly(estimator: Any) -> bool:
-    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-    return hasattr(last, "decision_function") and hasattr(last, "offset_")
+def as_matrix(fields: Sequence[Field], columns: Columns, *, hole: Any = np.nan) -> npt.NDArray[Any]:
+    """The columns as one array [n, columns]; of object when there is text among them."""
+    arrays = [_with_hole(np.asarray(columns[field.name]), hole) for field in fields]
+    if any(field.dtype == "string" for field in fields):
+        table = np.empty((len(arrays[0]), len(arrays)), dtype=object)
+        for at, array in enumerate(arrays):
+            table[:, at] = array
+        return table
+    return np.stack(arrays, axis=1) if arrays else np.empty((0, 0))
 
 
-def _regression(estimator: Any) -> bool:
-    from sklearn.base import is_regressor
-
-    return bool(is_regressor(estimator))
-
-
-def _parts(part: Any, depth: int = 0) -> Iterator[Any]:
-    """An estimator and the fitted steps inside it."""
-    if depth > _DEPTH or isinstance(part, str) or part is None:
-        return
-    yield part
-    steps = [step for _, step in getattr(part, "steps", ())]
-    steps += [step for _, step, _ in getattr(part, "transformers_", ())]
-    steps += [step for _, step in getattr(part, "transformer_list", ())]
-    steps += [getattr(part, "best_estimator_", None)]
-    for step in steps:
-        yield from _parts(step, depth + 1)
+def _with_hole(values: npt.NDArray[Any], hole: Any) -> npt.NDArray[Any]:
+    if values.dtype != object:
+        return values
+    given = np.empty(len(values), dtype=object)
+    given[:] = [hole if value is None else value for value in values.tolist()]
+    return given
 
 
-def _learned(estimator: Any) -> list[Any]:
-    """The values that encoders and imputers inside an estimator were fitted on or fill in."""
-    learned: list[Any] = []
-    for part in _parts(estimator):
-        for categories in getattr(part, "categories_", ()):
-            learned.extend(categories)
-        if type(part).__name__ == "SimpleImputer":
-            learned.extend(part.statistics_)
-    return learned
+def described_output(name: str, values: npt.NDArray[Any]) -> Output:
+    """An output as a signature tells of it.
+
+    Raises
+    ------
+    Invalid
+        When it is not [n] or [n, k] of numbers, booleans or text.
+    """
+    kind = _OUTPUT_KINDS.get(values.dtype.kind)
+    if kind is None or values.ndim not in {1, 2}:
+        raise Invalid(
+            "the model gives something that is no table",
+            field=f"outputs.{name}",
+            found=f"{values.dtype} of shape {list(values.shape)}",
+            expected="[rows] or [rows, width] of numbers, booleans or text",
+        )
+    return Output(name, kind, None if values.ndim == 1 else values.shape[1])
 
 
-def _knows_only_none(estimator: Any) -> bool:
-    """Whether the model was fitted on ``None`` for missing text, and not on NaN as pandas has it."""
-    holes = [value for value in _learned(estimator) if is_missing(value)]
-    markers = [part.missing_values for part in _parts(estimator) if type(part).__name__ == "SimpleImputer"]
-    fitted_on_none = bool(holes) and all(value is None for value in holes)
-    return fitted_on_none or any(marker is None for marker in markers)
+def unlike_a_model(model: object, expected: str) -> Invalid:
+    """What to say when a file holds something that cannot predict."""
+    return Invalid(
+        "the file holds no model",
+        field="source",
+        found=f"{type(model).__module__}.{type(model).__qualname__}",
+        expected=expected,
+    )

@@ -10,15 +10,11 @@ import numpy.typing as npt
 
 from tsavo.formats.graph import CannotCompile, Graph, Table
 from tsavo.formats.layout import MISSING
+from tsavo.formats.sklearn_models import is_missing
 
-__all__ = ["TRANSFORMERS", "is_missing"]
+__all__ = ["TRANSFORMERS"]
 
 _ML: Final = "ai.onnx.ml"
-
-
-def is_missing(value: Any) -> bool:
-    """Whether scikit-learn's encoders would take `value` for a missing one."""
-    return value is None or (isinstance(value, float) and np.isnan(value)) or type(value).__name__ == "NAType"
 
 
 def _standard_scaler(graph: Graph, scaler: Any, table: Table) -> Table:

@@ -16,6 +16,7 @@ import pyarrow.parquet
 from tsavo.vocabulary import Batch, Columns, Field, Invalid, Signature, Unreadable
 
 __all__ = [
+    "arrow_column",
     "batch_of",
     "evenly",
     "field_of",
@@ -152,18 +153,21 @@ def table_with_predictions(
     target: tuple[str, pa.ChunkedArray] | None,
 ) -> pa.Table:
     """Inputs, target, and the outputs as ``prediction.<output>`` or ``prediction.<output>.<k>``."""
-    made: dict[str, Any] = {field.name: _arrow(columns[field.name]) for field in signature.inputs}
+    made: dict[str, Any] = {field.name: arrow_column(columns[field.name]) for field in signature.inputs}
     if target is not None:
         made[target[0]] = target[1]
     for output, values in zip(signature.outputs, outputs, strict=True):
         if output.width is None:
-            made[f"prediction.{output.name}"] = _arrow(values)
+            made[f"prediction.{output.name}"] = arrow_column(values)
         else:
-            made.update({f"prediction.{output.name}.{k}": _arrow(values[:, k]) for k in range(output.width)})
+            made.update(
+                {f"prediction.{output.name}.{k}": arrow_column(values[:, k]) for k in range(output.width)}
+            )
     return pa.table(made)
 
 
-def _arrow(values: npt.NDArray[Any]) -> pa.Array:
+def arrow_column(values: npt.NDArray[Any]) -> pa.Array:
+    """A column as Arrow has it: a missing number is null."""
     if values.dtype == object:
         return pa.array(values.tolist(), pa.string())
     # A missing number is null in the file, as other tools expect.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from tsavo.storage import JsonText, UtcDateTime, metadata
-from tsavo.vocabulary import Brief, Check, Lineage, Reference, Route, Signature
+from tsavo.vocabulary import Brief, Check, Environment, Golden, Hints, Lineage, Reference, Route, Signature
 
 __all__ = ["counters", "endpoints", "models", "routes", "versions"]
 
@@ -34,6 +34,11 @@ versions = sa.Table(
     sa.Column("lineage", JsonText(Lineage), nullable=False),
     sa.Column("checks", JsonText(tuple[Check, ...]), nullable=False),
     sa.Column("created", UtcDateTime, nullable=False),
+    # Absent for versions from before there were Python workers.
+    sa.Column("reason", sa.Text),
+    sa.Column("environment", JsonText(Environment)),
+    sa.Column("golden", JsonText(Golden)),
+    sa.Column("hints", JsonText(Hints)),
     sa.UniqueConstraint("model", "digest"),
     sa.Index(None, "created"),
 )

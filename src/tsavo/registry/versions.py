@@ -12,7 +12,7 @@ from tsavo.registry.models import get_model
 from tsavo.registry.paging import page_of
 from tsavo.registry.tables import models, versions
 from tsavo.storage import Connection
-from tsavo.vocabulary import Conflict, NotFound, Page, Reference, Signature, Version, VersionRef
+from tsavo.vocabulary import Conflict, Environment, NotFound, Page, Reference, Signature, Version, VersionRef
 
 __all__ = [
     "add_version",
@@ -24,15 +24,30 @@ __all__ = [
 ]
 
 
-def version_digest(source: str, artifact: str, signature: Signature, reference: Reference | None) -> str:
+def version_digest(
+    source: str,
+    artifact: str,
+    signature: Signature,
+    reference: Reference | None,
+    environment: Environment | None = None,
+) -> str:
     """What a version *is*: SHA-256 over the digests of its parts and its signature.
 
     Parameters
     ----------
     source, artifact
         SHA-256 of the model file as handed in and of the file that the runtime loads.
+    environment
+        The environment of its own that it runs in.
     """
-    parts = {"source": source, "artifact": artifact, "signature": signature, "reference": reference}
+    parts: dict[str, Any] = {
+        "source": source,
+        "artifact": artifact,
+        "signature": signature,
+        "reference": reference,
+    }
+    if environment is not None:
+        parts["environment"] = environment.digest
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 
@@ -102,4 +117,4 @@ def list_versions(connection: Connection, model: str, *, offset: int = 0, limit:
 
 
 def _version(row: sa.Row[Any]) -> Version:
-    return Version(**row._mapping)
+    return Version(**{name: value for name, value in row._mapping.items() if value is not None})

@@ -1,4 +1,4 @@
-"""Inside the worker: from an estimator to an artifact that is known to answer like it."""
+"""Inside the worker: from a model to an artifact that is known to answer like it."""
 
 from __future__ import annotations
 
@@ -11,42 +11,31 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from tsavo.formats.compilation import Compiled, compile_estimator
-from tsavo.formats.graph import CannotCompile
-from tsavo.formats.originals import NEVER_SEEN, Original
-from tsavo.formats.tables import batch_of, evenly, field_of, holes, pick
+from tsavo.formats.compilation import Compiled
+from tsavo.formats.originals import NEVER_SEEN, CannotCompile, Original
+from tsavo.formats.tables import batch_of, evenly, pick
 from tsavo.runtimes.agreement import TOLERANCE, Comparison, compare, disagreement
+from tsavo.runtimes.describing import Described, GoldenRows, PreparedVersion
 from tsavo.runtimes.onnx_runtime import OnnxRuntime
-from tsavo.runtimes.reference import ReferenceRows
 from tsavo.vocabulary import (
     Check,
     Columns,
     Damaged,
     Disagreement,
     Field,
-    Invalid,
     Output,
     Refused,
     Signature,
     TsavoError,
 )
 
-__all__ = ["CompiledVersion", "compile_checked", "load_check"]
+__all__ = ["answers_of", "compile_checked", "load_check"]
 
-MAX_COMPARED: Final = 10_000
 _SINGLE_ROWS: Final = 10
 _EDGE_ROWS: Final = 5
 
 
-class CompiledVersion(msgspec.Struct, frozen=True):
-    """What comes out: the signature, the runtime on the written artifact, and the checks."""
-
-    signature: Signature
-    runtime: OnnxRuntime
-    checks: tuple[Check, ...]
-
-
-def compile_checked(original: Original, reference: ReferenceRows, artifact: Path) -> CompiledVersion:
+def compile_checked(original: Original, described: Described, artifact: Path) -> PreparedVersion:
     """Compile `original` into `artifact` and compare the two.
 
     Raises
@@ -55,102 +44,44 @@ def compile_checked(original: Original, reference: ReferenceRows, artifact: Path
         When they answer differently.
     Refused
         When a step cannot be compiled.
-    Invalid
-        When the original does not take the reference rows.
     """
-    rows = evenly(reference.rows, MAX_COMPARED)
-    sample = pick(reference.columns, rows)
-    fields = _described(reference)
-    expected = _ask(original, fields, sample, reference)
-    fields = _probed(original, fields, sample)
     reasons: list[TsavoError] = []
     # The second road lets converters of others compute in float32: some are wrong, or do not run, in float64.
     for float32 in (False, True):
         try:
-            compiled = _compile(original, fields, artifact, float32=float32)
-            trial = _Trial(original, compiled, fields, artifact)
-            return trial.run(sample, expected, rows, generated=reference.generated)
+            compiled = _compile(original, described.fields, artifact, float32=float32)
+            return _Trial(original, compiled, described.fields, artifact).run(described)
         except (Disagreement, Refused, Damaged) as reason:
             reasons.append(reason)
     raise next((reason for reason in reasons if isinstance(reason, Disagreement)), reasons[0])
 
 
-def _described(reference: ReferenceRows) -> tuple[Field, ...]:
-    if reference.generated:
-        # Made-up values say nothing about the range of real ones.
-        return tuple(Field(name, "float64") for name in reference.columns)
-    return tuple(field_of(name, values) for name, values in reference.columns.items())
-
-
-def _ask(
-    original: Original, fields: Sequence[Field], sample: Columns, reference: ReferenceRows
-) -> dict[str, npt.NDArray[Any]]:
-    try:
-        return original.predict(fields, sample)
-    except (MemoryError, CannotCompile):
-        raise
-    except Exception as error:  # an estimator fails in any way it likes
-        what = "numbers made up for the trial" if reference.generated else "the reference rows"
-        raise Invalid(
-            f"the model does not take {what}",
-            field="reference",
-            found=f"{type(error).__name__}: {error}"[:300],
-            expected="rows like those that it was fitted on",
-            next_step="give rows of the training data with --reference"
-            if reference.generated
-            else "give the columns as they were when the model was fitted",
-        ) from error
-
-
-def _probed(original: Original, fields: tuple[Field, ...], sample: Columns) -> tuple[Field, ...]:
-    """The fields, with what the original itself says to missing values and to categories it never saw."""
-    holes = [
-        at for at, field in enumerate(fields) if field.dtype in {"float64", "string"} and not field.nullable
-    ]
-    texts = [at for at, field in enumerate(fields) if field.dtype == "string"]
-    filled = _first_whole_row(fields, sample)
-    nullable = original.takes(fields, filled, [at for at in holes if fields[at].dtype == "float64"], np.nan)
-    nullable |= original.takes(fields, filled, [at for at in holes if fields[at].dtype == "string"], None)
-    unseen = original.takes(fields, filled, texts, NEVER_SEEN)
-    return tuple(
-        msgspec.structs.replace(
-            field,
-            nullable=field.nullable or at in nullable,
-            unseen="refuse" if at in texts and at not in unseen else "flag",
-        )
-        for at, field in enumerate(fields)
-    )
-
-
-def _first_whole_row(fields: Sequence[Field], sample: Columns) -> dict[str, npt.NDArray[Any]]:
-    """One row, from each column its first value that is not missing."""
-    row = {}
-    for field in fields:
-        values = sample[field.name]
-        row[field.name] = values[[int(np.argmax(~holes(values)))]]
-    return row
+def answers_of(runtime: OnnxRuntime, signature: Signature, columns: Columns) -> dict[str, npt.NDArray[Any]]:
+    """The runtime's outputs by name."""
+    outputs = runtime.predict(batch_of(signature, columns))
+    return {output.name: values for output, values in zip(signature.outputs, outputs, strict=True)}
 
 
 def _compile(original: Original, fields: Sequence[Field], artifact: Path, *, float32: bool) -> Compiled:
     try:
-        compiled = compile_estimator(original.estimator, fields, float32=float32)
+        compiled = original.compile(fields, float32=float32)
     except CannotCompile as reason:
         cause = f" ({reason.__cause__})" if reason.__cause__ is not None else ""
-        raise _cannot(original, f"{reason}{cause}"[:300]) from reason
+        raise _cannot(f"{reason}{cause}"[:300]) from reason
     except MemoryError:
         raise
     except Exception as error:  # an estimator may lack a part that this release of scikit-learn gives it
-        raise _cannot(original, f"{type(error).__name__}: {error}"[:300]) from error
+        raise _cannot(f"{type(error).__name__}: {error}"[:300]) from error
     artifact.write_bytes(compiled.model.SerializeToString(deterministic=True))
     return compiled
 
 
-def _cannot(original: Original, why: str) -> Refused:
+def _cannot(why: str) -> Refused:
     return Refused(
-        f"{type(original.estimator).__name__} cannot be compiled yet: {why}",
+        f"it cannot be compiled: {why}",
         field="source",
-        expected="an estimator with a way to ONNX",
-        next_step="replace the step that is named, or export the model to ONNX yourself and register that file",
+        expected="a model with a way to ONNX",
+        next_step="replace what is named, or leave it to a Python worker (--runtime auto)",
     )
 
 
@@ -171,14 +102,8 @@ class _Trial:
             original.classes,
         )
 
-    def run(
-        self,
-        sample: dict[str, npt.NDArray[Any]],
-        expected: dict[str, npt.NDArray[Any]],
-        rows: npt.NDArray[np.int64],
-        *,
-        generated: bool,
-    ) -> CompiledVersion:
+    def run(self, described: Described) -> PreparedVersion:
+        sample, expected, rows = described.sample, described.expected, described.rows
         runtime, load = load_check(self._artifact, self._signature)
         answers = self._answers(runtime, sample)
         comparison = compare(self._signature, expected, answers)
@@ -187,18 +112,20 @@ class _Trial:
         self._single_rows(runtime, sample, expected, rows)
         edges = self._edges(runtime, sample)
         runtime, load = load_check(self._artifact, self._signature)
-        return CompiledVersion(
-            self._signature,
-            runtime,
-            (self._agreement(comparison, len(rows), edges, generated=generated), load),
+        signature = self._signature
+        return PreparedVersion(
+            signature,
+            "onnx",
+            lambda columns: answers_of(runtime, signature, columns),
+            (self._agreement(comparison, len(rows), edges, generated=described.generated), load),
+            GoldenRows.among(sample, expected, answers),
         )
 
     def _answers(self, runtime: OnnxRuntime, columns: Columns) -> dict[str, npt.NDArray[Any]]:
         try:
-            outputs = runtime.predict(batch_of(self._signature, columns))
+            return answers_of(runtime, self._signature, columns)
         except Exception as error:  # onnxruntime's errors have no common class of their own
-            raise _cannot(self._original, f"the compiled graph does not run ({error})"[:300]) from error
-        return {output.name: values for output, values in zip(self._signature.outputs, outputs, strict=True)}
+            raise _cannot(f"the compiled graph does not run ({error})"[:300]) from error
 
     def _single_rows(
         self,
@@ -215,6 +142,7 @@ class _Trial:
             if not comparison.agrees:
                 raise disagreement(one, want, answers, comparison, rows[[at]])
 
+    # H6: edge rows from runtimes/edges.py go here.
     def _edges(self, runtime: OnnxRuntime, sample: dict[str, npt.NDArray[Any]]) -> int:
         """Missing values and unseen categories in each column that takes them; how many rows were compared.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from tsavo.vocabulary import Check, Signature, SourceFormat, Task
+from tsavo.vocabulary import Check, Hints, RuntimeName, Signature, SourceFormat
 
 __all__ = ["ErrorParts", "PrepareJob", "Prepared", "WorkerAnswer", "WorkerLimits"]
 
@@ -27,8 +27,13 @@ class PrepareJob(msgspec.Struct, frozen=True):
         The reference column that holds what really happened; it is no input.
     trusted
         Somebody vouches for a file that can carry code.
-    task, classes
-        Hints for ONNX files, which do not say what their numbers mean.
+    hints
+        What the person says about the model where the file does not.
+    runtime
+        ``auto`` compiles where that is possible; ``onnx`` refuses what cannot be compiled; ``python`` does not compile.
+    remote
+        File descriptor of a socket to a Python worker that holds the model in an environment of its own; the model is
+        then asked there and not read here.
     """
 
     source: Path
@@ -36,8 +41,9 @@ class PrepareJob(msgspec.Struct, frozen=True):
     reference: Path | None = None
     target: str | None = None
     trusted: bool = False
-    task: Task | None = None
-    classes: tuple[str | int | bool | float, ...] | None = None
+    hints: Hints = Hints()
+    runtime: Literal["auto", "onnx", "python"] = "auto"
+    remote: int | None = None
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -45,17 +51,26 @@ class Prepared(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
+    runtime
+        Which runtime serves it.
     artifact
-        The ONNX file that `OnnxRuntime` loads.
+        The ONNX file that `OnnxRuntime` loads, or ``None`` when a Python worker runs the source itself.
     reference
         Parquet as `vocabulary.Reference` describes, when reference rows were given.
     libraries, python
         Distribution name -> version, and the Python version, of the process that read the model.
     framework
         What the model was made with, such as ``scikit-learn 1.9.1``.
+    golden, golden_rows
+        Parquet as `vocabulary.Golden` describes.
+    reason
+        Why it is not compiled.
+    requirements, wanted_python
+        The environment of its own that it needs; empty when ours serves.
     """
 
-    artifact: Path
+    runtime: RuntimeName
+    artifact: Path | None
     signature: Signature
     reference: Path | None
     reference_rows: int
@@ -63,6 +78,11 @@ class Prepared(msgspec.Struct, frozen=True):
     libraries: dict[str, str]
     python: str
     framework: str
+    golden: Path | None = None
+    golden_rows: int = 0
+    reason: str = ""
+    requirements: tuple[str, ...] = ()
+    wanted_python: str | None = None
 
 
 class WorkerLimits(msgspec.Struct, frozen=True):
@@ -99,9 +119,22 @@ class ErrorParts(msgspec.Struct, frozen=True):
 
 
 class WorkerAnswer(msgspec.Struct, frozen=True):
-    """What the worker writes into its job folder: an error, or all the rest."""
+    """What the worker writes into its job folder: an error, or the need of another environment, or all the rest.
+
+    Attributes
+    ----------
+    needs
+        What our environment lacks of the model's requirements: the model has to be asked in one of its own, which
+        `requirements` and `wanted_python` describe.
+    """
 
     error: ErrorParts | None = None
+    needs: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    wanted_python: str | None = None
+    runtime: RuntimeName = "onnx"
+    reason: str = ""
+    golden_rows: int = 0
     signature: Signature | None = None
     reference_rows: int = 0
     checks: tuple[Check, ...] = ()

@@ -24,13 +24,13 @@ from tsavo.formats.onnx_graphs import (
     real_inputs,
     without_maps,
 )
-from tsavo.formats.tables import batch_of, evenly, field_of, holes, pick
+from tsavo.formats.tables import evenly, field_of, pick
 from tsavo.runtimes.agreement import TOLERANCE, compare, disagreement
-from tsavo.runtimes.compiling import MAX_COMPARED, CompiledVersion, load_check
+from tsavo.runtimes.compiling import answers_of, load_check
+from tsavo.runtimes.describing import MAX_COMPARED, GoldenRows, PreparedVersion
 from tsavo.runtimes.jobs import PrepareJob
-from tsavo.runtimes.reference import ReferenceRows, generated_rows, read_reference
+from tsavo.runtimes.reference import ReferenceRows, as_declared, generated_rows, read_reference
 from tsavo.vocabulary import (
-    NUMPY_DTYPES,
     Check,
     Columns,
     DType,
@@ -56,7 +56,7 @@ _OUTPUT_DTYPES: Final[dict[str, DType]] = {
 _TAKES_MISSING: Final = frozenset({"Imputer", "IsNaN"})
 
 
-def prepare_onnx(job: PrepareJob, artifact: Path) -> tuple[CompiledVersion, ReferenceRows, str]:
+def prepare_onnx(job: PrepareJob, artifact: Path) -> tuple[PreparedVersion, ReferenceRows, str]:
     """The version, its reference rows, and what made the file.
 
     Raises
@@ -67,7 +67,7 @@ def prepare_onnx(job: PrepareJob, artifact: Path) -> tuple[CompiledVersion, Refe
         When the artifact answers otherwise than the file.
     """
     model = open_onnx(job.source)
-    classes = job.classes or class_labels(model)
+    classes = job.hints.classes or class_labels(model)
     plain = without_maps(model)
     inputs = real_inputs(plain)
     columns = [(part, at) for part in inputs for at in range(part.width or 1)]
@@ -88,8 +88,7 @@ def prepare_onnx(job: PrepareJob, artifact: Path) -> tuple[CompiledVersion, Refe
         output.name: raw[inner].reshape(-1) if output.width is None else raw[inner]
         for inner, output in outputs
     }
-    given = runtime.predict(batch_of(signature, sample))
-    answers = {output.name: values for output, values in zip(signature.outputs, given, strict=True)}
+    answers = answers_of(runtime, signature, sample)
     comparison = compare(signature, expected, answers)
     if not comparison.agrees:
         raise disagreement(sample, expected, answers, comparison, rows)
@@ -108,7 +107,14 @@ def prepare_onnx(job: PrepareJob, artifact: Path) -> tuple[CompiledVersion, Refe
         },
     )
     maker = f"{model.producer_name or 'unknown'} {model.producer_version}".strip()
-    return CompiledVersion(signature, runtime, (check, load)), reference, f"onnx ({maker})"
+    version = PreparedVersion(
+        signature,
+        "onnx",
+        lambda columns: answers_of(runtime, signature, columns),
+        (check, load),
+        GoldenRows.among(sample, expected, answers),
+    )
+    return version, reference, f"onnx ({maker})"
 
 
 _CLASSED: Final = frozenset({"binary", "multiclass"})
@@ -126,23 +132,10 @@ def _reference(job: PrepareJob, names: list[str] | None, dtypes: list[DType]) ->
         return generated_rows(names or [f"f{at}" for at in range(len(dtypes))], dtypes)
     reference = read_reference(job.reference, job.target, names, len(dtypes))
     columns = {
-        name: _as(name, values, dtype)
+        name: as_declared(Field(name, dtype), values)
         for (name, values), dtype in zip(reference.columns.items(), dtypes, strict=True)
     }
     return msgspec.structs.replace(reference, columns=columns)
-
-
-def _as(name: str, values: npt.NDArray[Any], dtype: DType) -> npt.NDArray[Any]:
-    text = values.dtype == object
-    gaps = bool(holes(values).any())
-    if text != (dtype == "string") or (gaps and dtype not in {"float64", "float32"}):
-        raise Invalid(
-            "a reference column does not fit the model's input",
-            field=f"reference.{name}",
-            found="text" if text else f"{values.dtype}" + (" with missing values" if gaps else ""),
-            expected=dtype,
-        )
-    return values.astype(NUMPY_DTYPES[dtype])
 
 
 def _layout(inputs: tuple[OnnxInput, ...]) -> tuple[GraphInput, ...]:
@@ -196,7 +189,7 @@ def _outputs(
     ]
     wide = [item for item in found if item[1].width is not None and item[1].dtype in {"float64", "float32"}]
     numbers = [item for item in found if item[1].width is None and item[1].dtype in {"float64", "float32"}]
-    wanted = job.task
+    wanted = job.hints.task
     if labels and wide and len(found) == 2 and wanted in {None, "binary", "multiclass"}:
         (label, first), (share, second) = labels[0], wide[0]
         if classes is not None and len(classes) != second.width:

@@ -62,12 +62,15 @@ def prepare(job: PrepareJob, work: Path, limits: WorkerLimits = _DEFAULT_LIMITS)
         raise _rebuilt(answer.error)
     if answer.signature is None:
         raise _no_answer(code, words)
+    artifact = folder / "artifact.onnx" if answer.runtime == "onnx" else None
     reference = folder / "reference.parquet" if answer.reference_rows else None
-    for path in (folder / "artifact.onnx", reference):
+    golden = folder / "golden.parquet" if answer.golden_rows else None
+    for path in (artifact, reference, golden):
         if path is not None and not _is_plain_file(path, limits.file_bytes):
             raise _no_answer(code, words)
     return Prepared(
-        artifact=folder / "artifact.onnx",
+        runtime=answer.runtime,
+        artifact=artifact,
         signature=answer.signature,
         reference=reference,
         reference_rows=answer.reference_rows,
@@ -75,6 +78,11 @@ def prepare(job: PrepareJob, work: Path, limits: WorkerLimits = _DEFAULT_LIMITS)
         libraries=answer.libraries,
         python=answer.python,
         framework=answer.framework,
+        golden=golden,
+        golden_rows=answer.golden_rows,
+        reason=answer.reason,
+        requirements=answer.requirements,
+        wanted_python=answer.wanted_python,
     )
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tsavo.formats.tables import read_columns, read_table, without_target
-from tsavo.vocabulary import NUMPY_DTYPES, DType, Invalid
+from tsavo.formats.tables import holes, read_columns, read_table, without_target
+from tsavo.vocabulary import NUMPY_DTYPES, DType, Field, Invalid
 
-__all__ = ["ReferenceRows", "generated_rows", "read_reference"]
+__all__ = ["ReferenceRows", "declared_rows", "generated_rows", "read_declared", "read_reference"]
 
 _GENERATED: Final = 1_000
 
@@ -90,4 +90,49 @@ def generated_rows(names: Sequence[str], dtypes: Sequence[DType]) -> ReferenceRo
             columns[name] = values > 0
         else:
             columns[name] = values.astype(NUMPY_DTYPES[dtype])
+    return ReferenceRows(columns, generated=True)
+
+
+def read_declared(path: Path, target: str | None, fields: Sequence[Field]) -> ReferenceRows:
+    """Read a reference file for a model that declares its columns, and give each the type that is declared.
+
+    Raises
+    ------
+    Invalid
+        Naming the column that does not fit.
+    """
+    reference = read_reference(path, target, [field.name for field in fields], None)
+    columns = {field.name: as_declared(field, reference.columns[field.name]) for field in fields}
+    return msgspec.structs.replace(reference, columns=columns)
+
+
+def as_declared(field: Field, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The column in its declared type; raise `Invalid` when it does not fit."""
+    text = values.dtype == object
+    gaps = bool(holes(values).any())
+    if field.dtype == "string" and not text and gaps and np.isnan(values.astype(np.float64)).all():
+        return np.full(len(values), None, dtype=object)
+    if text != (field.dtype == "string") or (gaps and field.dtype not in {"float64", "float32", "string"}):
+        raise Invalid(
+            "a reference column does not fit the model's input",
+            field=f"reference.{field.name}",
+            found="text" if text else f"{values.dtype}" + (" with missing values" if gaps else ""),
+            expected=field.dtype,
+        )
+    return values.astype(NUMPY_DTYPES[field.dtype])
+
+
+def declared_rows(fields: Sequence[Field]) -> ReferenceRows:
+    """Made-up rows for declared columns: as `generated_rows`, within the categories and ranges that are declared."""
+    made = generated_rows([field.name for field in fields], [field.dtype for field in fields])
+    columns = dict(made.columns)
+    for field in fields:
+        at = np.arange(made.rows)
+        if field.categories:
+            known = np.array(field.categories, dtype=object)
+            columns[field.name] = known[at * 7919 % len(known)]
+        elif field.low is not None and field.high is not None and field.dtype != "bool":
+            share = np.random.default_rng(len(field.name)).random(made.rows)
+            values = field.low + (field.high - field.low) * share
+            columns[field.name] = values.astype(NUMPY_DTYPES[field.dtype])
     return ReferenceRows(columns, generated=True)

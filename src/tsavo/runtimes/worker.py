@@ -6,42 +6,22 @@ artifact and the reference beside it. It talks to nobody, and whoever started it
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import resource
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
-from tsavo.formats.estimators import missing_libraries, read_estimator
-from tsavo.formats.sniffing import check_trust
+from tsavo.formats.estimators import missing_libraries
 from tsavo.runtimes.jobs import ErrorParts, PrepareJob, WorkerAnswer, WorkerLimits
-from tsavo.vocabulary import Invalid, Refused, TsavoError
+from tsavo.runtimes.preparing import do
+from tsavo.vocabulary import Refused, TsavoError
 
-if TYPE_CHECKING:
-    from tsavo.runtimes.compiling import CompiledVersion
-    from tsavo.runtimes.reference import ReferenceRows
-
-__all__ = ["ANSWER", "ARTIFACT", "JOB", "REFERENCE", "WorkerOrder", "main"]
+__all__ = ["ANSWER", "JOB", "WorkerOrder", "main"]
 
 JOB: Final = "job.json"
 ANSWER: Final = "answer.json"
-ARTIFACT: Final = "artifact.onnx"
-REFERENCE: Final = "reference.parquet"
-
-_LIBRARIES: Final = (
-    "scikit-learn",
-    "numpy",
-    "scipy",
-    "pandas",
-    "skl2onnx",
-    "onnx",
-    "onnxruntime",
-    "skops",
-    "joblib",
-)
 
 
 class WorkerOrder(msgspec.Struct, frozen=True):
@@ -56,7 +36,7 @@ def main(folder: Path) -> int:
     order = msgspec.json.decode((folder / JOB).read_bytes(), type=WorkerOrder, dec_hook=_decode_path)
     _limit(order.limits)
     try:
-        answer = _prepare(order.job, folder)
+        answer = do(order.job, folder)
     except TsavoError as error:
         answer = WorkerAnswer(error=_parts(error))
     except ImportError as error:
@@ -80,81 +60,6 @@ def _limit(limits: WorkerLimits) -> None:
         # Beyond the soft limit on processor time comes a signal that says so, beyond the hard one a bare kill.
         soft = max(allowed - 1, 1) if what == resource.RLIMIT_CPU else allowed
         resource.setrlimit(what, (soft, allowed))
-
-
-def _prepare(job: PrepareJob, folder: Path) -> WorkerAnswer:
-    check_trust(job.format, trusted=job.trusted)
-    if job.format == "onnx":
-        from tsavo.runtimes.onnx_files import prepare_onnx
-
-        version, reference, framework = prepare_onnx(job, folder / ARTIFACT)
-    else:
-        version, reference = _prepare_estimator(job, folder / ARTIFACT)
-        framework = f"scikit-learn {importlib.metadata.version('scikit-learn')}"
-    _write_reference(version, reference, folder / REFERENCE)
-    return WorkerAnswer(
-        signature=version.signature,
-        reference_rows=0 if reference.generated else reference.rows,
-        checks=version.checks,
-        libraries=_libraries(),
-        python=platform.python_version(),
-        framework=framework,
-    )
-
-
-def _prepare_estimator(job: PrepareJob, artifact: Path) -> tuple[CompiledVersion, ReferenceRows]:
-    from tsavo.formats.graph import CannotCompile
-    from tsavo.formats.originals import Original
-    from tsavo.runtimes.compiling import compile_checked
-    from tsavo.runtimes.reference import generated_rows, read_reference
-
-    original = Original(read_estimator(job.source, job.format, trusted=job.trusted))
-    if job.reference is None and original.wants_text:
-        raise Invalid(
-            "the model takes text, and there are no rows to see which columns",
-            field="reference",
-            expected="rows of the training data",
-            next_step="give them with --reference",
-        )
-    if job.reference is not None:
-        reference = read_reference(job.reference, job.target, original.names, original.columns)
-    elif original.columns is None and original.names is None:
-        raise Invalid(
-            "the model does not say how many columns it takes",
-            field="reference",
-            expected="a fitted model, or rows of its training data",
-            next_step="give rows of the training data with --reference",
-        )
-    else:
-        names = original.names or [f"x{at}" for at in range(original.columns or 0)]
-        reference = generated_rows(names, ["float64"] * len(names))
-    try:
-        return compile_checked(original, reference, artifact), reference
-    except CannotCompile as reason:
-        raise Refused(f"the model cannot be compiled yet: {reason}", field="source") from reason
-
-
-def _write_reference(version: CompiledVersion, reference: ReferenceRows, path: Path) -> None:
-    """Write the reference rows with the compiled model's own predictions."""
-    import pyarrow.parquet
-
-    from tsavo.formats.tables import batch_of, table_with_predictions
-
-    if reference.generated:
-        return
-    outputs = version.runtime.predict(batch_of(version.signature, reference.columns))
-    table = table_with_predictions(version.signature, reference.columns, outputs, reference.target)
-    pyarrow.parquet.write_table(table, path, compression="zstd")
-
-
-def _libraries() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _parts(error: TsavoError) -> ErrorParts:

@@ -8,12 +8,41 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from tsavo.vocabulary.names import VersionRef
-from tsavo.vocabulary.signature import Signature
+from tsavo.vocabulary.signature import Signature, Task
 
-__all__ = ["Brief", "Check", "Lineage", "Model", "Reference", "RuntimeName", "SourceFormat", "Version"]
+__all__ = [
+    "Brief",
+    "Check",
+    "Environment",
+    "Golden",
+    "Hints",
+    "Lineage",
+    "Model",
+    "Reference",
+    "RuntimeName",
+    "SourceFormat",
+    "Version",
+]
 
-SourceFormat: TypeAlias = Literal["skops", "pickle", "joblib", "cloudpickle", "onnx"]
-RuntimeName: TypeAlias = Literal["onnx"]
+SourceFormat: TypeAlias = Literal[
+    "skops",
+    "pickle",
+    "joblib",
+    "cloudpickle",
+    "onnx",
+    "xgboost",
+    "lightgbm",
+    "catboost",
+    "torch-export",
+    "torchscript",
+    "pmml",
+    "scorecard",
+    # Bundles: a folder in a zip.
+    "mlflow",
+    "python",
+]
+RuntimeName: TypeAlias = Literal["onnx", "python"]
+"""``onnx``: compiled, in the gateway's own process. ``python``: as it is, in a worker process."""
 
 
 class Brief(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,6 +78,69 @@ class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     digest: str
     rows: int
     target: str | None = None
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """Rows whose answers are kept, to see years later whether the version still gives them.
+
+    Attributes
+    ----------
+    digest
+        SHA-256 of a Parquet file in the artifact store. It has the signature's input columns; the original model's
+        outputs as ``expected.<output>`` (or ``expected.<output>.<k>`` for wide outputs); and those of the runtime
+        that serves it as ``prediction.<output>``.
+    """
+
+    digest: str
+    rows: int
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """The Python environment that a version runs in, when it is not Tsavo's own.
+
+    Attributes
+    ----------
+    digest
+        SHA-256 over the lock, the Python version and the platform: equal digests share one environment.
+    python
+        ``major.minor``.
+    lock
+        SHA-256 of the lock file in the artifact store.
+    requirements
+        What is in it, as ``name==version``.
+    """
+
+    digest: str
+    python: str
+    lock: str
+    requirements: tuple[str, ...] = ()
+
+
+class Hints(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What the person who registers a model says about it, where the file itself does not.
+
+    Attributes
+    ----------
+    task
+        What it is for.
+    classes
+        Class labels in the order of the model's probabilities.
+    names
+        Input columns in the order in which the model takes them.
+    units
+        Input column -> unit, such as ``{"amount": "EUR"}``.
+    requirements
+        What the model's own environment needs, as ``name==version``; empty when Tsavo's own environment serves.
+    python
+        The Python version of that environment, as ``major.minor``.
+    """
+
+    task: Task | None = None
+    classes: tuple[str | int | bool | float, ...] | None = None
+    names: tuple[str, ...] | None = None
+    units: dict[str, str] = {}
+    requirements: tuple[str, ...] = ()
+    python: str | None = None
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -97,7 +189,16 @@ class Version(msgspec.Struct, frozen=True, omit_defaults=True):
     digest
         SHA-256 over the source, the compiled artifact, the signature and the reference: what it *is*.
     artifact
-        SHA-256 of the file that the runtime loads.
+        SHA-256 of the file that the runtime loads: the compiled model, or the source itself when a Python worker
+        runs it.
+    reason
+        Why a Python worker runs it, in words for people; empty for compiled versions.
+    environment
+        What the Python worker runs it in, when that is not Tsavo's own environment.
+    golden
+        Rows with the answers that it gave when it was registered.
+    hints
+        What the person who registered it said about it.
     """
 
     model: str
@@ -111,6 +212,10 @@ class Version(msgspec.Struct, frozen=True, omit_defaults=True):
     checks: tuple[Check, ...]
     created: datetime
     reference: Reference | None = None
+    reason: str = ""
+    environment: Environment | None = None
+    golden: Golden | None = None
+    hints: Hints = Hints()
 
     @property
     def ref(self) -> VersionRef:

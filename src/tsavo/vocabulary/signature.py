@@ -12,7 +12,9 @@ import numpy.typing as npt
 __all__ = ["NUMPY_DTYPES", "Columns", "DType", "Field", "Output", "Signature", "Task", "misfits"]
 
 DType: TypeAlias = Literal["float64", "float32", "int64", "int32", "bool", "string"]
-Task: TypeAlias = Literal["binary", "multiclass", "regression", "anomaly", "generic"]
+Task: TypeAlias = Literal[
+    "binary", "multiclass", "multilabel", "regression", "ranking", "anomaly", "clustering", "generic"
+]
 
 Columns: TypeAlias = Mapping[str, npt.NDArray[Any]]
 """A batch, column by column: name -> array [n]. Strings are object arrays of `str` or `None`."""
@@ -51,6 +53,8 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True):
         ``flag`` when the model can score it and the answer should say so.
     low, high
         The smallest and largest finite value seen in the reference data, for numeric columns.
+    unit
+        What it is measured in, when somebody said so.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True):
     unseen: Literal["refuse", "flag"] = "flag"
     low: float | None = None
     high: float | None = None
+    unit: str | None = None
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -79,7 +84,8 @@ class Signature(msgspec.Struct, frozen=True, omit_defaults=True):
         Columns in the order in which a matrix request carries them.
     outputs
         Named by task: ``label`` and ``probabilities`` for classifiers, ``value`` for regression, ``score``
-        for anomaly and ranking, the model's own names otherwise.
+        for anomaly and ranking, ``label`` for clustering, the model's own names otherwise. A multilabel model has
+        ``label`` [n, labels] of zeros and ones.
     classes
         Class labels in the order of the ``probabilities`` columns.
     """

@@ -1,0 +1,233 @@
+"""Inside the worker: one preparation from start to end, from a source file to the files of a version."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tsavo.formats.sniffing import check_trust
+from tsavo.runtimes.jobs import PrepareJob, WorkerAnswer
+from tsavo.vocabulary import Hints, Invalid, SourceFormat, TsavoError
+
+if TYPE_CHECKING:
+    from tsavo.formats.originals import Original
+    from tsavo.runtimes.describing import PreparedVersion
+    from tsavo.runtimes.reference import ReferenceRows
+
+__all__ = ["ARTIFACT", "GOLDEN", "REFERENCE", "do"]
+
+ARTIFACT: Final = "artifact.onnx"
+REFERENCE: Final = "reference.parquet"
+GOLDEN: Final = "golden.parquet"
+
+_BUNDLES: Final[frozenset[SourceFormat]] = frozenset({"mlflow", "python"})
+# A Python worker answers more slowly than a compiled model: fewer rows say enough.
+_MOST_UNCOMPILED: Final = 1_000
+_LIBRARIES: Final = (
+    "scikit-learn",
+    "numpy",
+    "scipy",
+    "pandas",
+    "skl2onnx",
+    "onnx",
+    "onnxruntime",
+    "skops",
+    "joblib",
+    "cloudpickle",
+    "xgboost",
+    "xgboost-cpu",
+    "lightgbm",
+    "catboost",
+    "statsmodels",
+    "torch",
+)
+
+
+class _Opened(msgspec.Struct, frozen=True):
+    """What is inside a source: for a bundle the model in its folder, else the file itself."""
+
+    path: Path
+    format: SourceFormat
+    hints: Hints
+    example: Path | None = None
+
+
+def do(job: PrepareJob, folder: Path) -> WorkerAnswer:
+    """Prepare a version; its files are left in `folder`.
+
+    Raises
+    ------
+    TsavoError
+        When the source, the reference or the hints are wrong, or the model cannot be served.
+    """
+    check_trust(job.format, trusted=job.trusted)
+    opened = _open(job, folder)
+    check_trust(opened.format, trusted=job.trusted)
+    if job.remote is None and (lacking := _lacking(opened.hints.requirements)):
+        return WorkerAnswer(
+            needs=lacking, requirements=opened.hints.requirements, wanted_python=opened.hints.python
+        )
+    if opened.format == "onnx":
+        from tsavo.runtimes.onnx_files import prepare_onnx
+
+        inner = msgspec.structs.replace(
+            job, source=opened.path, format="onnx", hints=opened.hints, reference=_reference_of(job, opened)
+        )
+        version, reference, framework = prepare_onnx(inner, folder / ARTIFACT)
+    else:
+        original = _original(job, opened)
+        reference = _reference(job, opened, original)
+        version = _version(job, opened, original, reference, folder / ARTIFACT)
+        framework = original.framework
+    _write_reference(version, reference, folder / REFERENCE)
+    from tsavo.runtimes.golden import write_golden
+
+    return WorkerAnswer(
+        signature=version.signature,
+        runtime=version.runtime,
+        reason=version.reason,
+        reference_rows=0 if reference.generated else reference.rows,
+        golden_rows=write_golden(version.golden, version.signature, folder / GOLDEN),
+        checks=version.checks,
+        libraries=_libraries(),
+        python=platform.python_version(),
+        framework=framework,
+        requirements=opened.hints.requirements if job.remote is not None else (),
+        wanted_python=opened.hints.python if job.remote is not None else None,
+    )
+
+
+def _open(job: PrepareJob, folder: Path) -> _Opened:
+    if job.format not in _BUNDLES:
+        return _Opened(job.source, job.format, job.hints)
+    from tsavo.formats.bundles import unpack
+
+    inside = unpack(job.source, folder / "bundle")
+    if job.format == "mlflow":
+        from tsavo.formats.mlflow_bundle import resolve
+
+        found = resolve(inside)
+        return _Opened(found.path, found.format, _merged(job.hints, found.hints), found.example)
+    from tsavo.formats.python_bundle import read_manifest
+
+    manifest = read_manifest(inside)
+    told = Hints(requirements=manifest.requirements, python=manifest.python)
+    return _Opened(inside, "python", _merged(job.hints, told))
+
+
+def _merged(said: Hints, found: Hints) -> Hints:
+    """What the person says goes before what the file says."""
+    return Hints(
+        task=said.task or found.task,
+        classes=said.classes or found.classes,
+        names=said.names or found.names,
+        units={**found.units, **said.units},
+        requirements=said.requirements or found.requirements,
+        python=said.python or found.python,
+    )
+
+
+def _lacking(requirements: tuple[str, ...]) -> tuple[str, ...]:
+    if not requirements:
+        return ()
+    from tsavo.runtimes.environments import unsatisfied
+
+    return tuple(unsatisfied(requirements))
+
+
+def _original(job: PrepareJob, opened: _Opened) -> Original:
+    if job.remote is not None:
+        from tsavo.runtimes.python_worker.original import RemoteOriginal
+
+        return RemoteOriginal(socket.socket(fileno=job.remote))
+    from tsavo.formats.opening import open_original
+
+    return open_original(opened.path, opened.format, trusted=job.trusted, hints=opened.hints)
+
+
+def _reference_of(job: PrepareJob, opened: _Opened) -> Path | None:
+    return job.reference if job.reference is not None else opened.example
+
+
+def _reference(job: PrepareJob, opened: _Opened, original: Original) -> ReferenceRows:
+    from tsavo.runtimes.reference import declared_rows, generated_rows, read_declared, read_reference
+
+    path = _reference_of(job, opened)
+    if path is not None:
+        if original.declared is not None:
+            return read_declared(path, job.target, original.declared)
+        return read_reference(path, job.target, original.names, original.columns)
+    if original.declared is not None:
+        return declared_rows(original.declared)
+    if original.wants_text:
+        raise Invalid(
+            "the model takes text, and there are no rows to see which columns",
+            field="reference",
+            expected="rows of the training data",
+            next_step="give them with --reference",
+        )
+    if original.columns is None and original.names is None:
+        raise Invalid(
+            "the model does not say how many columns it takes",
+            field="reference",
+            expected="a fitted model, or rows of its training data",
+            next_step="give rows of the training data with --reference",
+        )
+    names = original.names or [f"x{at}" for at in range(original.columns or 0)]
+    return generated_rows(names, ["float64"] * len(names))
+
+
+def _version(
+    job: PrepareJob, opened: _Opened, original: Original, reference: ReferenceRows, artifact: Path
+) -> PreparedVersion:
+    from tsavo.runtimes.compiling import compile_checked
+    from tsavo.runtimes.describing import MAX_COMPARED, describe
+    from tsavo.runtimes.python_versions import served_as_it_is
+
+    if job.runtime == "python" or job.remote is not None:
+        reason = "asked for" if job.remote is None else "it needs other libraries than Tsavo's own"
+        described = describe(original, reference, opened.hints, _MOST_UNCOMPILED)
+        return served_as_it_is(original, described, reason)
+    described = describe(original, reference, opened.hints, MAX_COMPARED)
+    try:
+        return compile_checked(original, described, artifact)
+    except TsavoError as refusal:
+        if job.runtime == "onnx":
+            raise
+        artifact.unlink(missing_ok=True)
+        return served_as_it_is(original, described, _why(refusal))
+
+
+def _why(refusal: TsavoError) -> str:
+    """The refusal in one line, for a version that is served all the same."""
+    found = f" ({refusal.found})" if isinstance(refusal.found, str) else ""
+    return f"{refusal.reason}{found}"[:300]
+
+
+def _write_reference(version: PreparedVersion, reference: ReferenceRows, path: Path) -> None:
+    """Write the reference rows with the answers of the runtime that will serve."""
+    import pyarrow.parquet
+
+    from tsavo.formats.tables import table_with_predictions
+
+    if reference.generated:
+        return
+    answers = version.answer(reference.columns)
+    outputs = [answers[output.name] for output in version.signature.outputs]
+    table = table_with_predictions(version.signature, reference.columns, outputs, reference.target)
+    pyarrow.parquet.write_table(table, path, compression="zstd")
+
+
+def _libraries() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
