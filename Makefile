@@ -20,6 +20,7 @@ NATIVE := CMakeLists.txt pyproject.toml $(wildcard src/tsavo/kernels/*.cpp src/t
 	$(shell find src/tsavo -name __init__.py)
 
 ARGS ?=
+TORCH := 2.13.0
 # Processes that pytest uses.
 TEST_WORKERS ?= 2
 
@@ -28,7 +29,7 @@ TEST_WORKERS ?= 2
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMPS)/check $(STAMPS)/built  ## make .venv with everything that development needs
+setup: $(STAMPS)/check $(STAMPS)/torch $(STAMPS)/built  ## make .venv with everything that development needs
 
 demo: $(STAMPS)/demo $(STAMPS)/built  ## the whole story on real data; ARGS=--once ends it afterwards
 	$(BIN)/tsavo demo $(ARGS)
@@ -94,6 +95,12 @@ $(STAMPS)/check: $(STAMPS)/venv requirements/check.txt
 	@$(UV) pip sync $(EXACTLY) requirements/check.txt || $(PIP) install --require-hashes -r requirements/check.txt
 	@rm -f $(STAMPS)/built
 	@touch $@ $(STAMPS)/demo
+
+# PyTorch where a build for processors alone is to be had; else its tests say that they are skipped.
+$(STAMPS)/torch: $(STAMPS)/check
+	@$(PIP) install --no-deps 'torch==$(TORCH)+cpu' 2>/dev/null \
+		|| echo "no torch $(TORCH)+cpu for this Python to be had; its tests are skipped"
+	@touch $@
 
 # Always made after one of the two above.
 $(STAMPS)/built: $(NATIVE)

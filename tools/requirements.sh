@@ -13,13 +13,15 @@ resolve() {
 }
 
 # The one that holds everything comes first, and the versions it chose hold for all the others.
-resolve "$@" pyproject.toml --all-extras --group check --group docs --group build -o requirements/check.txt
+# PyTorch is left out: where no build for processors alone is to be had, it brings gigabytes of other things. MLflow has
+# an environment of its own.
+resolve "$@" pyproject.toml --extra models --extra postgresql --extra demo --group check --group docs --group build -o requirements/check.txt
 
 within="-c requirements/check.txt"
 # shellcheck disable=SC2086
 {
     resolve "$@" $within pyproject.toml -o requirements/base.txt
-    for extra in sklearn postgresql demo; do
+    for extra in sklearn models postgresql demo; do
         resolve "$@" $within pyproject.toml --extra "$extra" -o "requirements/$extra.txt"
     done
     for group in docs build; do
