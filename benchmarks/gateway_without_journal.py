@@ -17,7 +17,7 @@ from tsavo.app.parts import open_artifacts, open_database
 from tsavo.app.settings import load_settings
 from tsavo.endpoints import DataPlane, LoadedVersion, RouteFollower, VersionShelf, version_loader
 from tsavo.rest import Gateway
-from tsavo.runtimes import Runtime
+from tsavo.runtimes import PythonRuntime, Runtime, WorkerPool
 from tsavo.storage import Home, IdSource, SystemClock
 from tsavo.vocabulary import TsavoError, Version
 
@@ -38,10 +38,12 @@ async def serve(home: Home, port: int) -> None:
     threads = ThreadPoolExecutor(2)
     database, artifacts, clock = open_database(home, settings), open_artifacts(home, settings), SystemClock()
 
-    def build(version: Version, runtime: Runtime | TsavoError) -> LoadedVersion:
+    workers = WorkerPool(home.work / "workers-benchmark", lambda _none: Path(sys.executable))
+
+    def build(version: Version, runtime: Runtime | PythonRuntime | TsavoError) -> LoadedVersion:
         return LoadedVersion(version, runtime, max_rows=1000, threads=threads)
 
-    shelf = VersionShelf(version_loader(database, artifacts, build), threads)
+    shelf = VersionShelf(version_loader(database, artifacts, workers, build), threads)
     plane = DataPlane(shelf, KeepsNothing(asyncio.get_running_loop()), IdSource(clock).new, clock.nanoseconds)
     RouteFollower(database, plane, shelf, report=print).read_all()
     gateway = Gateway(plane, version="0", max_body=1 << 20, report=print)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.examples import SteppingClock
 from tsavo.actions import ControlPlane
+from tsavo.runtimes import Environments
 from tsavo.storage import ArtifactStore, Database
 
 
@@ -14,4 +15,10 @@ def plane(database: Database, clock: SteppingClock, tmp_path: Path) -> ControlPl
     """A control plane on either engine."""
     work = tmp_path / "work"
     work.mkdir()
-    return ControlPlane(database, ArtifactStore(tmp_path / "artifacts", tmp_path / "cache"), clock, work)
+    return ControlPlane(
+        database,
+        ArtifactStore(tmp_path / "artifacts", tmp_path / "cache"),
+        clock,
+        work,
+        Environments(tmp_path / "environments"),
+    )

@@ -17,6 +17,7 @@ from tests.examples import SteppingClock
 from tsavo.actions import ControlPlane, Registration, register
 from tsavo.governance import Principal, Right, list_audit, local_owner
 from tsavo.registry import get_model, list_versions, migrate
+from tsavo.runtimes import Environments
 from tsavo.storage import ArtifactStore, Database, file_digest
 from tsavo.vocabulary import Brief, Forbidden, Invalid, NotFound, TsavoError, Unreadable, Untrusted
 
@@ -55,7 +56,11 @@ def sqlite(tmp_path: Path, clock: SteppingClock) -> Iterator[ControlPlane]:
     migrate(database)
     (tmp_path / "work").mkdir()
     yield ControlPlane(
-        database, ArtifactStore(tmp_path / "kept", tmp_path / "cache"), clock, tmp_path / "work"
+        database,
+        ArtifactStore(tmp_path / "kept", tmp_path / "cache"),
+        clock,
+        tmp_path / "work",
+        Environments(tmp_path / "environments"),
     )
     database.close()
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 
 import pytest
 
-from tsavo.console.crowding import Turnstile
+from tsavo.console.crowding import Line, Turnstile
 from tsavo.vocabulary import Overloaded
 
 
@@ -45,3 +47,40 @@ def test_a_failure_inside_gives_the_place_back() -> None:
     for _ in range(3):
         with pytest.raises(ValueError, match="boom"), door.turn():
             raise ValueError("boom")
+
+
+def test_a_line_runs_a_few_at_a_time_and_holds_no_thread_for_those_that_wait() -> None:
+    line = Line("registrations", most=2, waiting=50)
+    busy, most, lock = 0, 0, threading.Lock()
+
+    def work() -> int:
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.005)
+        with lock:
+            busy -= 1
+        return threading.active_count()
+
+    async def all_of_them() -> list[int]:
+        return await asyncio.gather(*(line.run(work) for _ in range(40)))
+
+    before = threading.active_count()
+    threads = asyncio.run(all_of_them())
+    assert len(threads) == 40
+    assert most == 2
+    assert max(threads) <= before + 2
+
+
+def test_a_full_line_refuses_and_has_places_again_later() -> None:
+    line = Line("registrations", most=1, waiting=2)
+
+    async def too_many() -> list[int | BaseException]:
+        return await asyncio.gather(*(line.run(lambda: 1) for _ in range(3)), return_exceptions=True)
+
+    one, other, third = asyncio.run(too_many())
+    assert (one, other) == (1, 1)
+    assert isinstance(third, Overloaded)
+    assert third.retry_after == 60
+    assert asyncio.run(line.run(lambda: 2)) == 2

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from tsavo.formats.graph import Graph
 from tsavo.formats.layout import MISSING
-from tsavo.runtimes import OnnxRuntime, Runtime, load
+from tsavo.runtimes import OnnxRuntime, PythonRuntime, Runtime, WorkerPool, load
 from tsavo.vocabulary import Batch, Damaged, Field, Lineage, Output, Signature, Version
 
 MIXED = Signature(
@@ -102,7 +104,8 @@ def test_an_artifact_without_the_signatures_outputs_is_damaged(mixed: Path) -> N
         OnnxRuntime(mixed, other)
 
 
-def test_load_takes_the_runtime_that_the_version_names(mixed: Path) -> None:
+def test_load_takes_the_runtime_that_the_version_names(mixed: Path, tmp_path: Path) -> None:
+    workers = WorkerPool(tmp_path / "workers", lambda _none: Path(sys.executable))
     version = Version(
         model="echo",
         number=1,
@@ -115,6 +118,9 @@ def test_load_takes_the_runtime_that_the_version_names(mixed: Path) -> None:
         checks=(),
         created=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    runtime = load(version, mixed)
+    runtime = load(version, mixed, workers)
     assert isinstance(runtime, Runtime)
     assert runtime.signature is MIXED
+    as_it_is = load(msgspec.structs.replace(version, runtime="python"), mixed, workers)
+    assert isinstance(as_it_is, PythonRuntime)
+    assert as_it_is.signature is MIXED

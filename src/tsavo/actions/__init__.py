@@ -5,9 +5,11 @@ or route. It must never answer a scoring request; gateways follow the route by t
 """
 
 from tsavo.actions.control_plane import ControlPlane
+from tsavo.actions.ejecting import eject
 from tsavo.actions.fallbacks import constant_fallback
 from tsavo.actions.register import Registered, Registration, register
 from tsavo.actions.routing import deploy, promote, pull_plug, release_plug, roll_back, shadow
+from tsavo.actions.verifying import verify, verify_next
 
 __all__ = [
     "ControlPlane",
@@ -15,10 +17,13 @@ __all__ = [
     "Registration",
     "constant_fallback",
     "deploy",
+    "eject",
     "promote",
     "pull_plug",
     "register",
     "release_plug",
     "roll_back",
     "shadow",
+    "verify",
+    "verify_next",
 ]

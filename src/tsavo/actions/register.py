@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -12,10 +14,23 @@ from tsavo.actions.control_plane import ControlPlane
 from tsavo.formats import CODE_CARRYING, sniff
 from tsavo.governance import Principal, Right, audit, require
 from tsavo.registry import add_model, add_version, find_by_digest, find_model, update_brief, version_digest
-from tsavo.runtimes import Prepared, PrepareJob, prepare
+from tsavo.runtimes import (
+    Lock,
+    NeedsEnvironment,
+    Prepared,
+    PrepareJob,
+    VerifyItem,
+    VerifyJob,
+    ask_again,
+    holding,
+    prepare,
+)
 from tsavo.storage import file_digest
 from tsavo.vocabulary import (
     Brief,
+    Check,
+    Disagreement,
+    Environment,
     Golden,
     Hints,
     Lineage,
@@ -27,6 +42,9 @@ from tsavo.vocabulary import (
 )
 
 __all__ = ["Registered", "Registration", "register"]
+
+# An MLflow folder may hold a pickle, or code of its author's; which it does, the worker sees.
+_VOUCHED_FOR: Final = CODE_CARRYING | {"mlflow"}
 
 
 class Registration(msgspec.Struct, frozen=True):
@@ -67,10 +85,17 @@ class Registered(msgspec.Struct, frozen=True):
     new: bool
 
 
-def register(plane: ControlPlane, who: Principal, order: Registration) -> Registered:
+def register(
+    plane: ControlPlane, who: Principal, order: Registration, say: Callable[[str], None] = lambda line: None
+) -> Registered:
     """Check, compile and keep a model file as the next version of its model.
 
-    Takes seconds: the file is read in a worker process of its own.
+    Takes seconds: the file is read in a worker process of its own. An environment that has to be built takes longer.
+
+    Parameters
+    ----------
+    say
+        Told what is being done, in one line each.
 
     Raises
     ------
@@ -81,7 +106,7 @@ def register(plane: ControlPlane, who: Principal, order: Registration) -> Regist
     check_name(order.model, "model")
     with order.source.open("rb") as file:
         source_format = sniff(file.read(8192))
-    if order.trusted and source_format in CODE_CARRYING:
+    if order.trusted and source_format in _VOUCHED_FOR:
         require(who, Right.TRUST)
     job = PrepareJob(
         source=order.source,
@@ -92,15 +117,81 @@ def register(plane: ControlPlane, who: Principal, order: Registration) -> Regist
         hints=order.hints,
         runtime=order.runtime,
     )
+    say(f"reading the {source_format} file")
     with tempfile.TemporaryDirectory(dir=plane.work) as folder:
-        prepared = prepare(job, Path(folder))
-        draft = _draft(plane, who, order, source_format, prepared)
+        prepared, lock = _prepared(plane, job, Path(folder), say)
+        draft = _draft(plane, who, order, source_format, prepared, lock)
     return _keep(plane, who, order, draft)
 
 
+def _prepared(
+    plane: ControlPlane, job: PrepareJob, work: Path, say: Callable[[str], None]
+) -> tuple[Prepared, Lock | None]:
+    """The version in the making; with the lock of the environment that it needs, when ours does not do."""
+    try:
+        return _served(prepare(job, work), job, work, say), None
+    except NeedsEnvironment as need:
+        say(f"it needs {', '.join(need.lacking)}, which Tsavo's own environment does not have")
+        environments = plane.environments.telling(say)
+        lock = environments.lock(need.requirements, need.python)
+        for note in lock.notes:
+            say(note)
+        python = environments.ensure(lock)
+    say("asking the model in its own environment")
+    with holding(
+        python, job.source.resolve(), job.format, job.hints, trusted=job.trusted, work=work
+    ) as connection:
+        return prepare(msgspec.structs.replace(job, remote=connection.fileno()), work), lock
+
+
+def _served(prepared: Prepared, job: PrepareJob, work: Path, say: Callable[[str], None]) -> Prepared:
+    """A version that is not compiled, once the kind of process that will serve it has given the same answers."""
+    if prepared.runtime == "onnx" or prepared.golden is None:
+        return prepared
+    say("asking the Python worker that will serve it")
+    item = VerifyItem(
+        runtime="python",
+        model=job.source,
+        format=job.format,
+        trusted=job.trusted,
+        hints=job.hints,
+        signature=prepared.signature,
+        golden=prepared.golden,
+    )
+    ours = Path(sys.executable)
+    with holding(
+        ours, job.source.resolve(), job.format, job.hints, trusted=job.trusted, work=work
+    ) as connection:
+        found = ask_again(VerifyJob((item,), remote=connection.fileno()), work).found[0]
+    if found.verdict not in {"same", "within-tolerance"}:
+        raise Disagreement(
+            "the model does not answer the same in the Python worker that would serve it",
+            field="source",
+            found=found.summary,
+            expected="the answers that it gave when it was described",
+            next_step="look at what it reads besides its own file: a Python worker has no network and few folders",
+            details={"rows": list(found.first)},
+        )
+    check = Check(
+        "worker", True, f"in the Python worker that serves it, {found.summary}", {"rows": found.rows}
+    )
+    return msgspec.structs.replace(prepared, checks=(*prepared.checks, check))
+
+
+def _environment(plane: ControlPlane, lock: Lock) -> Environment:
+    kept = plane.artifacts.put(lock.text.encode())
+    return Environment(lock.digest, lock.python, kept, lock.requirements)
+
+
 def _draft(
-    plane: ControlPlane, who: Principal, order: Registration, source_format: SourceFormat, prepared: Prepared
+    plane: ControlPlane,
+    who: Principal,
+    order: Registration,
+    source_format: SourceFormat,
+    prepared: Prepared,
+    lock: Lock | None,
 ) -> Version:
+    environment = None if lock is None else _environment(plane, lock)
     source_digest = plane.artifacts.put(order.source.read_bytes())
     # A Python worker runs the source as it is.
     compiled = prepared.artifact
@@ -115,7 +206,7 @@ def _draft(
     return Version(
         model=order.model,
         number=0,
-        digest=version_digest(source_digest, artifact, prepared.signature, reference),
+        digest=version_digest(source_digest, artifact, prepared.signature, reference, environment),
         artifact=artifact,
         artifact_bytes=(order.source if compiled is None else compiled).stat().st_size,
         runtime=prepared.runtime,
@@ -130,12 +221,13 @@ def _draft(
             code_commit=order.code_commit,
             libraries=prepared.libraries,
             python=prepared.python,
-            trusted_by=who.name if order.trusted and source_format in CODE_CARRYING else None,
+            trusted_by=who.name if order.trusted and source_format in _VOUCHED_FOR else None,
         ),
         checks=prepared.checks,
         created=plane.clock.now(),
         reference=reference,
         reason=prepared.reason,
+        environment=environment,
         golden=golden,
         hints=order.hints,
     )

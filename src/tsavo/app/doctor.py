@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import importlib.util
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -15,6 +19,8 @@ from tsavo.app.parts import open_artifacts, open_database
 from tsavo.app.settings import Settings, load_settings
 from tsavo.journal import Journal, journals
 from tsavo.registry import list_models, list_versions, schema_revision
+from tsavo.runtimes.confinement import LAYERS, support
+from tsavo.runtimes.uv import Uv, UvFailed
 from tsavo.storage import ArtifactStore, Home
 from tsavo.vocabulary import TsavoError
 
@@ -22,6 +28,28 @@ __all__ = ["Examination", "examine"]
 
 _LEAST_FREE: Final = 1024**3
 _WORKER_LIBRARIES: Final = ("onnx", "pandas", "sklearn", "skl2onnx", "skops")
+# What a person calls it -> its module, and the extra that brings it.
+_MODEL_LIBRARIES: Final = {
+    "scikit-learn": ("sklearn", "sklearn"),
+    "skops": ("skops", "sklearn"),
+    "onnx": ("onnx", "sklearn"),
+    "xgboost": ("xgboost", "xgboost"),
+    "lightgbm": ("lightgbm", "lightgbm"),
+    "catboost": ("catboost", "catboost"),
+    "statsmodels": ("statsmodels", "statsmodels"),
+    "torch": ("torch", "torch"),
+    "mlflow-skinny": ("mlflow", "mlflow"),
+}
+_LAYERS: Final = {
+    "limits": "limits on memory, time and files",
+    "privileges": "no privileges",
+    "namespaces": "no network",
+    "landlock": "only the files that they need",
+    "seccomp": "only harmless system calls",
+    "processes": "a limited number of processes",
+}
+# The rest is comfort: where it is missing, another layer does most of its work.
+_ESSENTIAL: Final = frozenset({"limits", "landlock", "seccomp"})
 # More versions than these are a matter of minutes; the newest of each model are the ones that serve.
 _MOST_ARTIFACTS: Final = 2_000
 _BACKLOG_ROWS: Final = 100_000
@@ -45,6 +73,9 @@ def examine(home: Home) -> list[Examination]:
         ("disk", lambda: _disk(home)),
         ("processes", lambda: _processes(home)),
         ("registration", _registration),
+        ("libraries", _libraries),
+        ("environments", _environments),
+        ("confinement", _confinement),
     ]
     if home.exists():
         looks += [
@@ -122,6 +153,63 @@ def _registration() -> Examination:
         ok=False,
         found=f"missing: {', '.join(missing)}",
         mend="pip install 'tsavo[sklearn]'",
+    )
+
+
+def _libraries() -> Examination:
+    """Which models can be read; none of these has to be there."""
+    there, lacking = [], []
+    for name, (module, extra) in _MODEL_LIBRARIES.items():
+        if importlib.util.find_spec(module) is None:
+            lacking.append(f"{name} (pip install 'tsavo[{extra}]')")
+        else:
+            there.append(f"{name} {_version_of(name)}")
+    found = ", ".join(there) or "no model library"
+    return Examination(
+        "libraries", ok=True, found=found + (f"; not installed: {', '.join(lacking)}" if lacking else "")
+    )
+
+
+def _version_of(name: str) -> str:
+    for distribution in (name, f"{name}-cpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(distribution)
+    return "of an unknown version"
+
+
+def _environments() -> Examination:
+    try:
+        program = Uv.found(None, lambda line: None)
+        found = program.run("--version", folder=Path(tempfile.gettempdir())).strip()
+    except (TsavoError, UvFailed) as error:
+        why = error.told if isinstance(error, UvFailed) else "uv is not installed"
+        # Nothing that works now stops working for it.
+        return Examination(
+            "environments",
+            ok=True,
+            found=f"{why}: models that need other libraries than Tsavo's own cannot be registered",
+            mend="pip install 'tsavo[environments]'",
+        )
+    return Examination("environments", ok=True, found=f"{found} makes environments of models' own")
+
+
+def _confinement() -> Examination:
+    """What keeps the processes that read and run models from everything else."""
+    layers = support()
+    there = [_LAYERS[name] for name in LAYERS if layers[name]]
+    lacking = [_LAYERS[name] for name in LAYERS if not layers[name] and name in _ESSENTIAL]
+    found = f"model processes have {', '.join(there) or 'no confinement'}"
+    if not lacking:
+        return Examination("confinement", ok=True, found=found)
+    linux = sys.platform == "linux"
+    return Examination(
+        "confinement",
+        # What the platform has not cannot be mended.
+        ok=not linux,
+        found=f"{found}; lacking: {', '.join(lacking)}",
+        mend="let this user make namespaces, under a Linux of 5.13 or newer"
+        if linux
+        else "trust what you register, or run Tsavo under Linux: elsewhere only limits hold",
     )
 
 

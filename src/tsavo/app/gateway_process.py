@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 import uvloop
 
 from tsavo.app.child import Child, report_fault, run_child, serve
-from tsavo.app.parts import open_artifacts, open_database
+from tsavo.app.parts import open_artifacts, open_database, open_environments
+from tsavo.app.settings import WorkerSettings
 from tsavo.endpoints import DataPlane, LoadedVersion, RouteFollower, VersionShelf, version_loader
 from tsavo.journal import JournalWriter
 from tsavo.rest import Gateway
-from tsavo.runtimes import Runtime
-from tsavo.storage import IdSource, SystemClock
-from tsavo.vocabulary import TsavoError, Version
+from tsavo.runtimes import (
+    Environments,
+    Lock,
+    PoolLimits,
+    ProcessLimits,
+    PythonRuntime,
+    Runtime,
+    WorkerPool,
+)
+from tsavo.storage import ArtifactStore, IdSource, SystemClock
+from tsavo.vocabulary import Environment, TsavoError, Version
 
 __all__ = ["main"]
 
@@ -37,10 +49,16 @@ async def _serve(child: Child) -> None:
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
     clock = SystemClock()
 
-    def build(version: Version, runtime: Runtime | TsavoError) -> LoadedVersion:
+    workers = WorkerPool(
+        child.home.work / f"workers-{child.worker}",
+        partial(_python_of, artifacts, open_environments(child.home, child.settings)),
+        _limits(child.settings.worker),
+    )
+
+    def build(version: Version, runtime: Runtime | PythonRuntime | TsavoError) -> LoadedVersion:
         return LoadedVersion(version, runtime, max_rows=settings.max_rows, threads=threads)
 
-    shelf = VersionShelf(version_loader(database, artifacts, build), threads)
+    shelf = VersionShelf(version_loader(database, artifacts, workers, build), threads)
     journal = JournalWriter(child.home.journal / f"gateway-{child.worker}.db")
     journal.start(loop)
     plane = DataPlane(shelf, journal, IdSource(clock).new, clock.nanoseconds)
@@ -60,8 +78,29 @@ async def _serve(child: Child) -> None:
         gateway.ready = False
         await loop.run_in_executor(threads, follower.stop)
         await plane.close()
+        await workers.close()
         await loop.run_in_executor(None, journal.close)
         database.close()
+
+
+def _python_of(artifacts: ArtifactStore, environments: Environments, wanted: Environment | None) -> Path:
+    """The Python of a version's environment, made again when it is no longer there."""
+    if wanted is None:
+        return Path(sys.executable)
+    text = artifacts.get(wanted.lock).decode()
+    return environments.ensure(Lock(wanted.digest, wanted.python, text))
+
+
+def _limits(settings: WorkerSettings) -> PoolLimits:
+    return PoolLimits(
+        seconds=settings.seconds,
+        start_seconds=settings.start_seconds,
+        idle_seconds=settings.idle_minutes * 60,
+        models=settings.models,
+        processes=settings.processes,
+        waiting=settings.waiting,
+        process=ProcessLimits(memory_bytes=settings.memory_mib << 20),
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tsavo.app.settings import Settings
@@ -13,8 +14,9 @@ from tsavo.vocabulary import Signature, VersionRef
 if TYPE_CHECKING:
     from tsavo.actions import ControlPlane
     from tsavo.lake import Lake
+    from tsavo.runtimes import Environments
 
-__all__ = ["Parts", "build_parts", "open_artifacts", "open_database"]
+__all__ = ["Parts", "build_parts", "open_artifacts", "open_database", "open_environments"]
 
 
 class Parts(NamedTuple):
@@ -37,6 +39,17 @@ def open_artifacts(home: Home, settings: Settings) -> ArtifactStore:
     return ArtifactStore(settings.storage.artifacts or home.artifacts, home.cache)
 
 
+def open_environments(home: Home, settings: Settings) -> Environments:
+    """The environments of models that need other libraries than ours."""
+    from tsavo.runtimes import Environments
+
+    chosen = settings.environments
+    return Environments(
+        Path(chosen.folder) if chosen.folder else home.environments,
+        wheels=Path(chosen.wheels) if chosen.wheels else None,
+    )
+
+
 def build_parts(home: Home, settings: Settings, *, read_only: bool = False) -> Parts:
     """Build everything that the control plane and the keeper need."""
     # The gateway opens its stores with this module too, and must start without the lake's libraries.
@@ -53,4 +66,6 @@ def build_parts(home: Home, settings: Settings, *, read_only: bool = False) -> P
             return get_version(connection, VersionRef(model, number)).signature
 
     lake = Lake(home.lake, home.journal, signature_of)
-    return Parts(database, artifacts, lake, clock, ControlPlane(database, artifacts, clock, home.work))
+    environments = open_environments(home, settings)
+    plane = ControlPlane(database, artifacts, clock, home.work, environments)
+    return Parts(database, artifacts, lake, clock, plane)

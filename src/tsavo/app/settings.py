@@ -18,10 +18,12 @@ from tsavo.vocabulary import Invalid, Refused, Unreadable
 
 __all__ = [
     "ConsoleSettings",
+    "EnvironmentSettings",
     "GatewaySettings",
     "KeeperSettings",
     "Settings",
     "StorageSettings",
+    "WorkerSettings",
     "load_settings",
     "read_effective",
 ]
@@ -88,6 +90,36 @@ class KeeperSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     maintain_minutes: float = 10.0
 
 
+class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Worker processes for models that are not compiled; each gateway process has its own.
+
+    Attributes
+    ----------
+    seconds
+        How long a request to such a model may take, waiting included.
+    start_seconds
+        How long a worker process may take to start, and a model to load.
+    idle_minutes
+        After so long without a request a worker process stops.
+    memory_mib
+        Memory that one worker process may use.
+    models
+        Versions in one worker process.
+    processes
+        Worker processes at the same time.
+    waiting
+        Requests that may wait for one worker process.
+    """
+
+    seconds: float = 10.0
+    start_seconds: float = 60.0
+    idle_minutes: float = 10.0
+    memory_mib: int = 2048
+    models: int = 16
+    processes: int = 8
+    waiting: int = 64
+
+
 class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where things are kept; empty means in the home.
 
@@ -103,13 +135,30 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     artifacts: str = ""
 
 
+class EnvironmentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Environments of models that need other libraries than Tsavo's own.
+
+    Attributes
+    ----------
+    folder
+        Where they are built; empty means in the home.
+    wheels
+        A folder of wheels to install from, and from nowhere else; empty means the machine's package registry.
+    """
+
+    folder: str = ""
+    wheels: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of a home."""
 
     gateway: GatewaySettings = GatewaySettings()
     console: ConsoleSettings = ConsoleSettings()
     keeper: KeeperSettings = KeeperSettings()
+    worker: WorkerSettings = WorkerSettings()
     storage: StorageSettings = StorageSettings()
+    environments: EnvironmentSettings = EnvironmentSettings()
 
 
 def load_settings(
@@ -229,6 +278,14 @@ def _checked(settings: Settings) -> Settings:
     _within("gateway.follow_seconds", settings.gateway.follow_seconds, 0.02, 0.8)
     _within("keeper.ship_seconds", settings.keeper.ship_seconds, 0.05, 3600)
     _within("keeper.maintain_minutes", settings.keeper.maintain_minutes, 0.1, 10_000)
+    worker = settings.worker
+    _within("worker.seconds", worker.seconds, 0.05, 3600)
+    _within("worker.start_seconds", worker.start_seconds, 1, 3600)
+    _within("worker.idle_minutes", worker.idle_minutes, 0.01, 100_000)
+    _within("worker.memory_mib", worker.memory_mib, 128, 1_048_576)
+    _within("worker.models", worker.models, 1, 1000)
+    _within("worker.processes", worker.processes, 1, 1000)
+    _within("worker.waiting", worker.waiting, 1, 100_000)
     return settings
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -23,6 +24,7 @@ __all__ = ["decision", "diff", "ls", "show", "sql"]
 T = TypeVar("T")
 
 _PIPE: Final = "-"
+_RECENT: Final = 5
 # Of a decision's record, what says nothing to a person; --json has it.
 _INTERNAL: Final = frozenset({"explanation", "journal", "seq"})
 
@@ -94,10 +96,11 @@ def show(
     with options.connected() as client:
         if "@" in name:
             version = client.version(name)
+            verifications = list(islice(client.verifications(name), _RECENT))
             if options.json:
-                print_json(version)
+                print_json({**msgspec.to_builtins(version), "verifications": verifications})
             else:
-                tell_version(version)
+                tell_version(version, verifications)
             return 0
         found: dict[str, Any] = {}
         for kind, ask in (("endpoint", client.details), ("model", client.model)):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,12 @@ class Options:
 
         with connect(self.url, home=self.home) as client:
             yield client
+
+    def progress(self) -> Callable[[str], None] | None:
+        """Where to tell how long work goes on: standard error, when somebody looks at it."""
+        if self.json or not sys.stderr.isatty():
+            return None
+        return lambda line: print(f"  {line}", file=sys.stderr, flush=True)
 
 
 Common = Annotated[Options, Parameter(name="*")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from tsavo.cli.describing import About, Described
 from tsavo.cli.options import Common, Flag, Options
 from tsavo.cli.printing import as_text, print_json
 from tsavo.vocabulary import Invalid, Route
@@ -25,9 +26,7 @@ def register(
     /,
     *,
     name: str,
-    reference: Path | None = None,
-    target: str | None = None,
-    trust: Flag = False,
+    about: Described = About(),  # noqa: B008 -- frozen
     problem: str = "",
     decision: str = "",
     value: str = "",
@@ -39,15 +38,9 @@ def register(
     Parameters
     ----------
     source
-        The model file: skops, ONNX, or (with --trust) pickle or joblib.
+        A model file, an MLflow folder or address (models:/NAME/1), a folder with Python code, or MODULE:OBJECT.
     name
         What the model is called.
-    reference
-        Table (Parquet, CSV, JSON) that the model is checked on and later compared with.
-    target
-        The reference column that holds what really happened.
-    trust
-        You vouch for a file that can carry code; your name is recorded.
     problem
         What the model is for: the problem.
     decision
@@ -62,10 +55,9 @@ def register(
         registered = client.register(
             source,
             name=name,
-            reference=reference,
-            target=target,
-            trust=trust,
             brief=brief if any(brief.values()) else None,
+            progress=options.progress(),
+            **about.words(),
         )
     if options.json:
         print_json(registered)
@@ -78,6 +70,8 @@ def _tell_registered(registered: Registered) -> None:
     version = registered.version
     was = "" if registered.new else " (the same content was registered before)"
     print(f"{version.ref}{was}")
+    if version.runtime == "python":
+        print(f"  runs in a Python worker: {as_text(version.reason)}")
     for check in version.checks:
         print(f"  {'ok ' if check.passed else 'NO '} {check.name}: {as_text(check.summary)}")
     print(f"Next: tsavo deploy {version.ref}")
@@ -92,9 +86,7 @@ def deploy(
     shadow: Flag = False,
     fallback: _Versions = None,
     constant: str | None = None,
-    reference: Path | None = None,
-    target: str | None = None,
-    trust: Flag = False,
+    about: Described = About(),  # noqa: B008 -- frozen
     why: str = "",
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
@@ -103,7 +95,7 @@ def deploy(
     Parameters
     ----------
     source
-        MODEL@N; MODEL for its newest version; or, with --name, a model file that is registered first.
+        MODEL@N; MODEL for its newest version; or, with --name, what 'tsavo register' takes: it is registered first.
     name
         Register the file under this name, then deploy it.
     endpoint
@@ -114,19 +106,13 @@ def deploy(
         MODEL@N that takes over when the plug is pulled or the champion fails; may be given several times.
     constant
         JSON of a constant answer that takes over after the fallback versions.
-    reference
-        With --name: see 'tsavo register'.
-    target
-        With --name: see 'tsavo register'.
-    trust
-        With --name: see 'tsavo register'.
     why
         Kept in the audit trail.
     """
     with options.connected() as client:
         version = source
         if name is not None:
-            registered = client.register(source, name=name, reference=reference, target=target, trust=trust)
+            registered = client.register(source, name=name, progress=options.progress(), **about.words())
             version = str(registered.version.ref)
             if not options.json:
                 _tell_registered(registered)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 
 from tsavo.cli.printing import as_text, print_pairs, print_table
-from tsavo.vocabulary import Alert, ConstantFallback, Finding, Model, Route, Version
+from tsavo.vocabulary import (
+    Alert,
+    ConstantFallback,
+    Field,
+    Finding,
+    Model,
+    Route,
+    RuntimeName,
+    Verification,
+    Version,
+)
 
 __all__ = ["tell_endpoint", "tell_findings", "tell_model", "tell_version"]
 
@@ -82,9 +93,10 @@ def _checks(version: Version) -> str:
     return f"failed: {', '.join(failed)}" if failed else f"{len(version.checks)} passed"
 
 
-def tell_version(version: Version) -> None:
-    """A version with its signature, checks and lineage."""
+def tell_version(version: Version, verifications: Sequence[Verification] = ()) -> None:
+    """A version with its signature, how it runs, its checks, its lineage, and its latest verifications."""
     lineage, signature = version.lineage, version.signature
+    environment = version.environment
     print_pairs(
         [
             ("version", version.ref),
@@ -92,26 +104,27 @@ def tell_version(version: Version) -> None:
             ("artifact", version.artifact),
             ("task", signature.task),
             ("classes", list(signature.classes or [])),
-            ("runtime", f"{version.runtime}, {version.artifact_bytes:,} bytes"),
+            ("runtime", f"{_RUNTIMES[version.runtime]}, {version.artifact_bytes:,} bytes"),
+            ("why", version.reason),
+            ("environment", f"Python {environment.python}, {environment.digest}" if environment else None),
+            ("its packages", environment.requirements if environment else None),
             ("registered", f"{version.created:%Y-%m-%d %H:%M:%S} by {lineage.registered_by}"),
             ("source", f"{lineage.source_name} ({lineage.source_format}, {lineage.framework})"),
-            ("trusted by", lineage.trusted_by),
             ("source digest", lineage.source_digest),
+            ("trusted by", lineage.trusted_by or "nobody had to: it carries no code"),
             ("code commit", lineage.code_commit),
             ("reference", f"{version.reference.rows:,} rows" if version.reference else "none"),
             ("reference digest", version.reference.digest if version.reference else None),
             ("data digest", lineage.data_digest),
             ("target", version.reference.target if version.reference else None),
+            ("golden rows", f"{version.golden.rows:,}" if version.golden else "none"),
             ("python", lineage.python),
             ("libraries", lineage.libraries),
         ]
     )
     print()
-    rows = [
-        [field.name, field.dtype, field.nullable, _range(field.low, field.high, field.categories)]
-        for field in signature.inputs
-    ]
-    print_table(("input", "type", "may be missing", "seen in the reference"), rows)
+    rows = [[field.name, field.dtype, field.unit, field.nullable, _seen(field)] for field in signature.inputs]
+    print_table(("input", "type", "unit", "may be missing", "seen in the reference"), rows)
     print()
     print_table(
         ("output", "type", "values a row"),
@@ -121,10 +134,23 @@ def tell_version(version: Version) -> None:
     for check in version.checks:
         print(f"{'ok ' if check.passed else 'NO '} {check.name}: {as_text(check.summary)}")
         print_pairs([(f"    {name.replace('_', ' ')}", figure) for name, figure in check.figures.items()])
+    for found in verifications:
+        asked = f" beside {', '.join(found.requirements)}" if found.requirements else ""
+        print(
+            f"{'ok ' if found.fine else 'NO '} verified {found.time:%Y-%m-%d %H:%M:%S} by {as_text(found.by)}"
+            f"{as_text(asked)}: {as_text(found.summary)}"
+        )
 
 
-def _range(low: float | None, high: float | None, categories: tuple[str, ...] | None) -> str:
-    if categories is not None:
-        shown = as_text(categories[:6])
-        return shown + (f" and {len(categories) - 6} more" if len(categories) > 6 else "")
-    return "" if low is None or high is None else f"{low:.6g} to {high:.6g}"
+_RUNTIMES: Final[dict[RuntimeName, str]] = {
+    "onnx": "compiled (ONNX), in the gateway's own process",
+    "python": "as it is, in a Python worker",
+}
+
+
+def _seen(field: Field) -> str:
+    if field.categories is not None:
+        shown = as_text(field.categories[:6])
+        more = f" and {len(field.categories) - 6} more" if len(field.categories) > 6 else ""
+        return f"{shown}{more} (others are {'refused' if field.unseen == 'refuse' else 'flagged'})"
+    return "" if field.low is None or field.high is None else f"{field.low:.6g} to {field.high:.6g}"

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
+from uuid import uuid4
 
 import msgspec
 
 from tsavo.client.endpoint import Endpoint, fallback_steps
 from tsavo.client.locating import find_console
+from tsavo.client.progress import told_meanwhile
 from tsavo.client.reference import reference_of
 from tsavo.client.scoring import metadata_of
 from tsavo.client.sources import Source, code_commit, read_source
 from tsavo.client.transport import Transport
+from tsavo.client.versions import VersionQuestions
 from tsavo.vocabulary import (
     Alert,
     Brief,
@@ -26,6 +29,7 @@ from tsavo.vocabulary import (
     NotFound,
     Page,
     Route,
+    Task,
     Unavailable,
     Unreadable,
     Untrusted,
@@ -74,7 +78,7 @@ def connect(url: str | None = None, *, home: Path | str | None = None) -> Client
     return Client(find_console(url, home))
 
 
-class Client:
+class Client(VersionQuestions):
     """A connection to one Tsavo. Use it as a context manager, or `close` it.
 
     Parameters
@@ -84,7 +88,7 @@ class Client:
     """
 
     def __init__(self, url: str) -> None:
-        self._console = Transport(url)
+        super().__init__(Transport(url))
         self._gateway_now: Transport | None = None
 
     def __enter__(self) -> Client:
@@ -122,13 +126,25 @@ class Client:
         target: Any = None,
         trust: bool = False,
         brief: Brief | Mapping[str, str] | None = None,
+        task: Task | None = None,
+        classes: Sequence[Any] | None = None,
+        columns: Sequence[str] | None = None,
+        units: Mapping[str, str] | None = None,
+        requirements: Sequence[str] = (),
+        python: str | None = None,
+        runtime: Literal["auto", "onnx", "python"] = "auto",
+        tracking_uri: str | None = None,
+        progress: Callable[[str], None] | None = None,
     ) -> Registered:
-        """Register a model file or a live model as the next version of the model `name`.
+        """Register a model as the next version of the model `name`.
 
         Parameters
         ----------
         source
-            A path to a model file, or a live object: an ONNX model, a fitted scikit-learn estimator.
+            A model file; an MLflow folder, or its address at a tracking server (``models:/NAME/1``,
+            ``runs:/ID/model``); a folder with Python code; ``"module:object"``; or a live object: a fitted
+            scikit-learn, XGBoost, LightGBM or CatBoost model, an ONNX model, and with `trust` any object that can be
+            pickled.
         reference
             Rows the model is checked on and later compared with: a DataFrame, an Arrow table, or a path.
         target
@@ -139,6 +155,18 @@ class Client:
             with cloudpickle instead of skops.
         brief
             Why the model exists: ``problem``, ``decision``, ``value``, ``assumptions``.
+        task, classes, columns, units
+            What the model is for, its class labels in the order of the probabilities, its input columns in order, and
+            what they are measured in: only where the model does not say it itself.
+        requirements, python
+            The environment that the model needs, as lines of a requirements.txt and a version such as ``"3.12"``. It
+            then runs in a Python worker with just these.
+        runtime
+            ``"onnx"`` refuses a model that cannot be compiled, ``"python"`` leaves it as it is.
+        tracking_uri
+            The tracking server of an MLflow address; by default what mlflow itself uses.
+        progress
+            Told in one line each what goes on.
 
         Raises
         ------
@@ -146,19 +174,33 @@ class Client:
             When it cannot be registered; nothing is kept then.
         """
         check_name(name, "name")
-        given = read_source(source, trust=trust)
+        given = read_source(source, trust=trust, tracking_uri=tracking_uri)
         kept = None if reference is None else reference_of(reference, target)
+        hints = {
+            **given.hints,
+            "task": task or given.hints.get("task"),
+            "classes": _plain(classes) or given.hints.get("classes"),
+            "names": columns or given.hints.get("names"),
+            "units": units,
+            "requirements": list(requirements),
+            "python": python,
+        }
+        ticket = uuid4().hex
         told = {
             "source_name": given.name,
             "target": None if kept is None else kept.target,
             "trusted": trust,
             "code_commit": code_commit(),
             "brief": brief,
+            "hints": {key: value for key, value in hints.items() if value},
+            "runtime": runtime,
+            "ticket": ticket,
         }
         options = msgspec.json.encode({key: value for key, value in told.items() if value is not None})
         files = {"source": given} if kept is None else {"source": given, "reference": kept.source}
         try:
-            return self._upload(f"/api/models/{name}/versions", files, options)
+            with told_meanwhile(self.url, ticket, progress):
+                return self._upload(f"/api/models/{name}/versions", files, options)
         except Untrusted as error:
             if isinstance(given.content, bytes) and not trust:
                 error.next_step = (
@@ -329,6 +371,11 @@ class Client:
             page = self._console.get(path, kind, offset=offset, limit=_PAGE, **query)
             yield from page.items
             offset = page.next_offset
+
+
+def _plain(values: Sequence[Any] | None) -> list[Any] | None:
+    """Class labels as JSON has them: numpy's own kinds of numbers are none."""
+    return None if values is None else [getattr(value, "item", lambda kept=value: kept)() for value in values]
 
 
 def _open(path: Path, field: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,49 +16,72 @@ _GIT_SECONDS: Final = 5
 
 
 class Source(NamedTuple):
-    """A model file, or the bytes of one that was never a file, and what to call it."""
+    """A model file, or the bytes of one that was never a file, and what to call it.
+
+    Attributes
+    ----------
+    hints
+        What the object said about itself that the file does not hold: ``task``, ``classes``, ``names``.
+    """
 
     name: str
     content: Path | bytes
+    hints: Mapping[str, Any] = {}
 
 
-def read_source(source: Any, *, trust: bool) -> Source:
+def read_source(source: Any, *, trust: bool, tracking_uri: str | None = None) -> Source:
     """The model file of `source`.
 
     Parameters
     ----------
     source
-        A path; or a live object: an ONNX model, or an estimator, which is written with skops, or with cloudpickle when
-        `trust` says that somebody vouches for it.
+        A path of a file or folder; an MLflow address; ``module:object``; or a live object, which is written in its
+        library's own format where that has one, else with skops, or with cloudpickle when `trust` says that somebody
+        vouches for it.
+    tracking_uri
+        The MLflow server of an address.
 
     Raises
     ------
     NotFound, Invalid
-        When there is no such file, or it is a folder.
+        When there is no such file, or it is a folder that holds no model.
     Untrusted
         When the object can only be written in a form that carries code.
     """
     if isinstance(source, str | Path):
-        return _read_file(Path(source))
+        return _named(str(source), tracking_uri)
     name = type(source).__name__
     if hasattr(source, "SerializeToString"):
         return Source(f"{name}.onnx", source.SerializeToString())
+    from tsavo.client.live import export
+
+    exported = export(source)
+    if exported is not None:
+        return Source(f"{exported.name}{exported.suffix}", exported.content, exported.hints)
     if trust:
         return Source(f"{name}.pkl", _pickled(source))
     return Source(f"{name}.skops", _skops(source))
 
 
-def _read_file(path: Path) -> Source:
+def _named(source: str, tracking_uri: str | None) -> Source:
+    """A path, an address, or ``module:object``, whichever it is."""
+    path = Path(source)
+    if path.is_file():
+        return Source(path.name, path)
+    from tsavo.client.bundles import fetch_mlflow, is_entry, is_mlflow_uri, pack_entry, pack_folder
+
     if path.is_dir():
-        raise Invalid(
-            "a folder, not a model file",
-            field="source",
-            found=str(path),
-            expected="a skops, ONNX, pickle or joblib file",
-        )
-    if not path.exists():
-        raise NotFound("there is no such file", field="source", found=str(path))
-    return Source(path.name, path)
+        return Source(*pack_folder(path))
+    if is_mlflow_uri(source):
+        return Source(*fetch_mlflow(source, tracking_uri))
+    if is_entry(source):
+        return Source(*pack_entry(source))
+    raise NotFound(
+        "there is no such file",
+        field="source",
+        found=source,
+        expected="a model file, a folder, an MLflow address (models:/NAME/1) or MODULE:OBJECT",
+    )
 
 
 def _skops(model: Any) -> bytes:

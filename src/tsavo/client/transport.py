@@ -6,8 +6,10 @@ import getpass
 import ipaddress
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import IO, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -97,9 +99,27 @@ class Transport:
         answer = self._send("POST", path, content=msgspec.json.encode(body), headers=headers)
         return answer.content, answer.headers
 
+    def download(self, path: str, file: IO[bytes]) -> None:
+        """GET `path` into a file, piece by piece."""
+        with self._translated(path), self._http.stream("GET", path) as answer:
+            if not answer.is_success:
+                answer.read()
+                raise _error(answer)
+            for piece in answer.iter_bytes():
+                file.write(piece)
+
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        try:
+        with self._translated(path):
             answer = self._http.request(method, path, **options)
+        if answer.is_success:
+            return answer
+        raise _error(answer)
+
+    @contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        """Errors of the connection in words of ours."""
+        try:
+            yield
         except httpx.ConnectError as error:
             raise nothing_runs(self.base) from error
         except httpx.TimeoutException as error:
@@ -116,9 +136,6 @@ class Transport:
                 found=f"{self.base}{path}",
                 next_step="try again, or see 'tsavo doctor'",
             ) from error
-        if answer.is_success:
-            return answer
-        raise _error(answer)
 
     def _decode(self, answer: httpx.Response, kind: Any) -> Any:
         try:

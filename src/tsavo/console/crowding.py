@@ -1,14 +1,20 @@
-"""How many heavy requests run at once: a queue that ends in a clear refusal, not in a machine out of memory."""
+"""How many heavy requests run at once: queues that end in a clear refusal, not in a machine out of memory."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 from tsavo.vocabulary import Overloaded
 
-__all__ = ["QUERIES", "REGISTRATIONS", "Turnstile"]
+__all__ = ["QUERIES", "REGISTRATIONS", "Line", "Turnstile"]
+
+T = TypeVar("T")
 
 
 class Turnstile:
@@ -41,6 +47,37 @@ class Turnstile:
             self._places.release()
 
 
-# A query may take 2 GiB and all cores; a registration starts worker processes with model libraries in them.
+class Line:
+    """Runs long work in `most` threads of its own; what waits for one holds no thread, and no more than `waiting` may.
+
+    Parameters
+    ----------
+    what
+        What waits, for the refusal.
+    """
+
+    def __init__(self, what: str, *, most: int, waiting: int) -> None:
+        self._what, self._waiting = what, waiting
+        self._threads = ThreadPoolExecutor(most, thread_name_prefix=what)
+        self._inside = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What `work` returns; raise `Overloaded` when the line is full. Called on the event loop."""
+        if self._inside >= self._waiting:
+            raise Overloaded(
+                f"too many {self._what} wait",
+                expected=f"at most {self._waiting}",
+                next_step="try again in a minute",
+                retry_after=60,
+            )
+        self._inside += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._inside -= 1
+
+
+# A query may take 2 GiB and all cores.
 QUERIES = Turnstile("queries", most=4, patience=5.0)
-REGISTRATIONS = Turnstile("registrations", most=2, patience=30.0)
+# A registration keeps a worker process with model libraries in it busy.
+REGISTRATIONS = Line("registrations", most=max(2, min(8, os.cpu_count() or 2)), waiting=1_000)

@@ -8,6 +8,7 @@ as it was built, so that nothing that a framework or a plugin added answers with
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from inspect import iscoroutinefunction
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -77,7 +78,7 @@ def look(path: str, right: Right = Right.READ, **options: Any) -> Callable[[_Han
 
 
 def act(path: str, right: Right, **options: Any) -> Callable[[_Handler], HTTPRouteHandler]:
-    """A POST route that needs `right`; its function runs in a thread."""
+    """A POST route that needs `right`; its function runs in a thread, a coroutine function on the event loop."""
     return _declared(post, path, right, {"status_code": 200, **options})
 
 
@@ -92,7 +93,9 @@ def _declared(
     def made(function: _Handler) -> HTTPRouteHandler:
         # The OpenAPI document calls an operation as the code does.
         named = {"operation_id": function.__name__, "responses": _PROBLEMS, **options}
-        handler: HTTPRouteHandler = method(path, opt={_RIGHT: right}, sync_to_thread=True, **named)(function)
+        if not iscoroutinefunction(function):
+            named["sync_to_thread"] = True
+        handler: HTTPRouteHandler = method(path, opt={_RIGHT: right}, **named)(function)
         return handler
 
     return made

@@ -9,12 +9,13 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body
 from litestar.response import Redirect
 
-from tsavo.actions import promote, pull_plug, release_plug, roll_back
+from tsavo.actions import promote, pull_plug, release_plug, roll_back, verify
 from tsavo.alerts import acknowledge, resolve
+from tsavo.console.crowding import REGISTRATIONS
 from tsavo.console.declaring import act
 from tsavo.console.parts import ConsoleParts
 from tsavo.governance import Principal, Right
-from tsavo.vocabulary import Invalid
+from tsavo.vocabulary import Invalid, VersionRef
 
 __all__ = ["FORM_ROUTES"]
 
@@ -49,6 +50,16 @@ def rollback_form(parts: ConsoleParts, who: Principal, endpoint: str, data: _For
     return _back(f"/endpoints/{endpoint}")
 
 
+@act("/models/{model:str}/versions/{number:int}/verify", Right.REGISTER, include_in_schema=False)
+async def verify_form(
+    parts: ConsoleParts, who: Principal, model: str, number: int, data: _Form
+) -> Response[Any]:
+    """Verify a version, beside other libraries where they are named."""
+    libraries = data.get("requirements", "")[:500].replace(",", " ").split()
+    await REGISTRATIONS.run(lambda: verify(parts.plane, who, VersionRef(model, number), libraries))
+    return _back(f"/models/{model}/versions/{number}#verifications")
+
+
 @act("/alerts/{alert:int}", Right.ALERTS, include_in_schema=False)
 def alert_form(parts: ConsoleParts, who: Principal, alert: int, data: _Form) -> Response[Any]:
     """Acknowledge or resolve an alert."""
@@ -72,4 +83,4 @@ def _local(path: str) -> str:
     return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/alerts"
 
 
-FORM_ROUTES = [plug_form, unplug_form, promote_form, rollback_form, alert_form]
+FORM_ROUTES = [plug_form, unplug_form, promote_form, rollback_form, verify_form, alert_form]

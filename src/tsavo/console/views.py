@@ -16,9 +16,10 @@ from tsavo.registry import (
     get_version,
     list_models,
     list_routes,
+    list_verifications,
     list_versions,
 )
-from tsavo.vocabulary import Alert, Finding, Model, Page, Route, Version
+from tsavo.vocabulary import Alert, Finding, Model, Page, Route, Verification, Version, VersionRef
 
 __all__ = [
     "EndpointView",
@@ -26,11 +27,13 @@ __all__ = [
     "ModelView",
     "OverviewRow",
     "StatusView",
+    "VersionView",
     "endpoint_view",
     "model_rows",
     "model_view",
     "overview",
     "status_view",
+    "version_view",
 ]
 
 _ACTIVE = timedelta(hours=24)
@@ -72,6 +75,12 @@ class ModelView(msgspec.Struct, frozen=True):
     model: Model
     versions: Page[Version]
     endpoints: list[Route]
+
+
+class VersionView(Version, frozen=True, kw_only=True):
+    """One version, and a page of its verifications, newest first."""
+
+    verifications: Page[Verification]
 
 
 class StatusView(msgspec.Struct, frozen=True):
@@ -156,6 +165,17 @@ def model_view(parts: ConsoleParts, name: str, *, offset: int, limit: int) -> Mo
             list_versions(connection, name, offset=offset, limit=limit),
             list(list_routes(connection, model=name, limit=100).items),
         )
+
+
+def version_view(
+    parts: ConsoleParts, model: str, number: int, *, offset: int = 0, limit: int = 10
+) -> VersionView:
+    """One version; raise `NotFound` when there is none."""
+    ref = VersionRef(model, number)
+    with parts.plane.database.read() as connection:
+        version = get_version(connection, ref)
+        found = list_verifications(connection, ref, offset=offset, limit=limit)
+    return VersionView(**msgspec.structs.asdict(version), verifications=found)
 
 
 def status_view(parts: ConsoleParts) -> StatusView:

@@ -24,10 +24,10 @@ from tsavo.console.examples import curl_example
 from tsavo.console.forms import FORM_ROUTES
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.series import WINDOWS, read_series
-from tsavo.console.views import endpoint_view, model_rows, model_view, overview, status_view
+from tsavo.console.views import endpoint_view, model_rows, model_view, overview, status_view, version_view
 from tsavo.governance import Right, list_audit
-from tsavo.registry import get_route, get_version, list_routes, route_history
-from tsavo.vocabulary import AlertState, Invalid, VersionRef
+from tsavo.registry import get_route, list_routes, route_history
+from tsavo.vocabulary import AlertState, Invalid
 
 __all__ = ["WEB_ROUTES"]
 
@@ -167,11 +167,12 @@ def model_page(request: Request[Any, Any, Any], parts: ConsoleParts, model: str,
 
 
 @look("/models/{model:str}/versions/{number:int}", include_in_schema=False)
-def version_page(request: Request[Any, Any, Any], parts: ConsoleParts, model: str, number: int) -> Template:
-    """One version: signature, checks, lineage."""
-    with parts.plane.database.read() as connection:
-        version = get_version(connection, VersionRef(model, number))
-    return _page("version.html", request, parts, version=version)
+def version_page(
+    request: Request[Any, Any, Any], parts: ConsoleParts, model: str, number: int, offset: int = 0
+) -> Template:
+    """One version: signature, how it runs, lineage, checks, verifications."""
+    view = version_view(parts, model, number, offset=offset)
+    return _page("version.html", request, parts, view=view)
 
 
 @look("/alerts", include_in_schema=False)

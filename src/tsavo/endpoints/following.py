@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from tsavo.endpoints.loaded import LoadedVersion, VersionShelf
 from tsavo.endpoints.serving import DataPlane
 from tsavo.registry import changed_routes, get_version, newest_revision
-from tsavo.runtimes import load
+from tsavo.runtimes import PythonRuntime, Runtime, WorkerPool, load
 from tsavo.storage import ArtifactStore, Database
-from tsavo.vocabulary import Damaged, Route, TsavoError, VersionRef
+from tsavo.vocabulary import Damaged, Route, TsavoError, Version, VersionRef
 
 __all__ = ["RouteFollower", "version_loader"]
 
 _PAGE: Final = 2_000
 # At the start nothing is loaded ahead: with thousands of endpoints the first request to each does it.
 _MOST_AHEAD: Final = 50
+# How long an endpoint keeps its present champion while the next one is loaded in a worker process.
+_WARM_SECONDS: Final = 30.0
 
 
 class RouteFollower:
@@ -49,6 +51,7 @@ class RouteFollower:
         self._revision = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._background: set[asyncio.Task[None]] = set()
 
     def read_all(self) -> None:
         """Read every route once, before the first request."""
@@ -106,17 +109,50 @@ class RouteFollower:
                 self._plane.apply([route])
         ahead = list(dict.fromkeys(needed))[:_MOST_AHEAD]
         await asyncio.gather(*(self._shelf.get(ref) for ref in ahead), return_exceptions=True)
-        self._plane.apply(routes)
+        for ref in ahead:
+            if self._is_cold(ref):
+                self._in_background(self._shelf.warm(ref))
+        self._plane.announce(routes)
+        for route in routes:
+            # An endpoint that is new has no other route to go on with.
+            if route.plug is None and self._is_cold(route.champion) and self._plane.has(route.endpoint):
+                self._in_background(self._switch_when_warm(route))
+            else:
+                self._plane.apply([route])
         self._plane.forget_unused()
+
+    def _is_cold(self, ref: VersionRef) -> bool:
+        """Whether a version runs in a worker process, and is not yet in memory there."""
+        version = self._shelf.ready(ref)
+        return version is not None and version.state.name in {"idle", "loading"}
+
+    async def _switch_when_warm(self, route: Route) -> None:
+        """Keep the present route, and nobody waiting, while a worker process loads the new champion."""
+        try:
+            await asyncio.wait_for(self._shelf.warm(route.champion), _WARM_SECONDS)
+        except (TimeoutError, TsavoError) as error:
+            self._report(error)
+        self._plane.apply([route])
+        self._plane.forget_unused()
+
+    def _in_background(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(doing)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
 
 def version_loader(
-    database: Database, artifacts: ArtifactStore, build: Callable[..., LoadedVersion]
+    database: Database,
+    artifacts: ArtifactStore,
+    workers: WorkerPool,
+    build: Callable[[Version, Runtime | PythonRuntime | TsavoError], LoadedVersion],
 ) -> Callable[[VersionRef], LoadedVersion]:
     """A function that loads a version: its entry from the registry, its file from the artifacts.
 
     Parameters
     ----------
+    workers
+        Where versions live that are not compiled.
     build
         Makes a `LoadedVersion` from a version and its runtime, or from the reason why that could not be loaded.
     """
@@ -126,7 +162,7 @@ def version_loader(
             version = get_version(connection, ref)
         try:
             artifacts.verify(version.artifact)
-            runtime = load(version, artifacts.path(version.artifact))
+            runtime = load(version, artifacts.path(version.artifact), workers)
         except TsavoError as error:
             return build(version, error)
         except Exception as error:  # onnxruntime's own errors; the reason is shown, the endpoint falls back

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsavo.endpoints.inputs import InputReader
-from tsavo.runtimes import Runtime
+from tsavo.runtimes import PythonRuntime, Runtime, RuntimeState
 from tsavo.vocabulary import NUMPY_DTYPES, Batch, Signature, TsavoError, Version, VersionRef
 
 __all__ = ["LoadedVersion", "VersionShelf", "project"]
@@ -20,6 +20,7 @@ __all__ = ["LoadedVersion", "VersionShelf", "project"]
 # A prediction that is expected to take longer than this goes to a thread, so that others are not kept waiting.
 _INLINE_MICROSECONDS: Final = 2_000.0
 _RETRY_SECONDS: Final = 10.0
+_READY: Final = RuntimeState("ready")
 
 
 class LoadedVersion:
@@ -30,11 +31,16 @@ class LoadedVersion:
     runtime
         What scores, or why it could not be loaded: inputs can be read and recorded all the same.
     threads
-        Where long predictions run.
+        Where long predictions of compiled models run.
     """
 
     def __init__(
-        self, version: Version, runtime: Runtime | TsavoError, *, max_rows: int, threads: Executor
+        self,
+        version: Version,
+        runtime: Runtime | PythonRuntime | TsavoError,
+        *,
+        max_rows: int,
+        threads: Executor,
     ) -> None:
         self.version = version
         self.ref = version.ref
@@ -43,13 +49,16 @@ class LoadedVersion:
         self.reader = InputReader(version.signature, max_rows=max_rows)
         self.failure = runtime if isinstance(runtime, TsavoError) else None
         self.since = time.monotonic()
-        self._predict = _failing(runtime) if isinstance(runtime, TsavoError) else runtime.predict
+        self._worker = runtime if isinstance(runtime, PythonRuntime) else None
+        self._predict = runtime.predict if isinstance(runtime, Runtime) else self._fail
         self._threads = threads
         # Unknown at first, and then taken to be slow.
         self._microseconds_per_row = _INLINE_MICROSECONDS + 1
 
     async def predict(self, batch: Batch) -> tuple[npt.NDArray[Any], ...]:
-        """Outputs in signature order: on the event loop when that is quick, else in a thread."""
+        """Outputs in signature order: on the event loop when that is quick, else in a thread or a worker process."""
+        if self._worker is not None:
+            return await self._worker.answer(batch)
         started = time.perf_counter_ns()
         if batch.rows * self._microseconds_per_row <= _INLINE_MICROSECONDS:
             outputs = self._predict(batch)
@@ -59,6 +68,29 @@ class LoadedVersion:
             return outputs
         self._learn(started, batch.rows)
         return outputs
+
+    def _fail(self, _batch: Batch) -> tuple[npt.NDArray[Any], ...]:
+        assert self.failure is not None  # noqa: S101 -- what has no runtime has a reason
+        raise self.failure
+
+    @property
+    def state(self) -> RuntimeState:
+        """How it is doing in this process."""
+        if self._worker is not None:
+            return self._worker.state
+        if self.failure is not None:
+            return RuntimeState("failed", reason=self.failure.reason)
+        return _READY
+
+    async def warm(self) -> None:
+        """Have it in memory, as far as that is possible; how that went is in its state."""
+        if self._worker is not None:
+            await self._worker.warm()
+
+    def release(self) -> None:
+        """Let go of it once what was begun is done."""
+        if self._worker is not None:
+            self._worker.release()
 
     def _timed(self, batch: Batch) -> tuple[npt.NDArray[Any], ...]:
         started = time.perf_counter_ns()
@@ -73,13 +105,6 @@ class LoadedVersion:
         self._microseconds_per_row = (
             measured if known > _INLINE_MICROSECONDS else known + (measured - known) / 8
         )
-
-
-def _failing(failure: TsavoError) -> Callable[[Batch], tuple[npt.NDArray[Any], ...]]:
-    def predict(_batch: Batch) -> tuple[npt.NDArray[Any], ...]:
-        raise failure
-
-    return predict
 
 
 class VersionShelf:
@@ -123,10 +148,14 @@ class VersionShelf:
         # One caller who gives up must not cancel the loading that others wait for.
         return await asyncio.shield(loading)
 
+    async def warm(self, ref: VersionRef) -> None:
+        """Have the version in memory, also where that is a worker process."""
+        await (await self.get(ref)).warm()
+
     def keep_only(self, wanted: set[VersionRef]) -> None:
         """Forget versions that no route names any more."""
         for ref in self._ready.keys() - wanted:
-            del self._ready[ref]
+            self._ready.pop(ref).release()
 
     def _keep(self, ref: VersionRef, done: asyncio.Future[LoadedVersion]) -> None:
         self._loading.pop(ref, None)

@@ -23,10 +23,12 @@ from tsavo.vocabulary import (
     DecisionRecord,
     Invalid,
     NotFound,
+    Overloaded,
     Role,
     Route,
     Signature,
     Tensor,
+    TsavoError,
     Unavailable,
     VersionRef,
     encode_record,
@@ -85,7 +87,12 @@ class DataPlane:
         self._new_id = new_id
         self._nanoseconds = nanoseconds
         self._routes: dict[str, Route] = {}
+        self._coming: dict[str, Route] = {}
         self._shadows = ShadowQueue(shelf, self._record_shadow)
+
+    def announce(self, routes: Iterable[Route]) -> None:
+        """These routes are about to be followed: what they name is not forgotten."""
+        self._coming.update({route.endpoint: route for route in routes})
 
     def apply(self, routes: Iterable[Route]) -> None:
         """Follow these routes from the next request on. A route already known at a newer revision stays."""
@@ -93,15 +100,23 @@ class DataPlane:
             present = self._routes.get(route.endpoint)
             if present is None or present.revision < route.revision:
                 self._routes[route.endpoint] = route
+            coming = self._coming.get(route.endpoint)
+            if coming is not None and coming.revision <= route.revision:
+                del self._coming[route.endpoint]
 
     def forget_unused(self) -> None:
         """Let go of versions that no route names any more."""
-        self._shelf.keep_only({ref for route in self._routes.values() for ref in route.versions()})
+        routes = [*self._routes.values(), *self._coming.values()]
+        self._shelf.keep_only({ref for route in routes for ref in route.versions()})
 
     @property
     def endpoints(self) -> int:
         """How many endpoints there are."""
         return len(self._routes)
+
+    def has(self, endpoint: str) -> bool:
+        """Whether there is such an endpoint."""
+        return endpoint in self._routes
 
     def route(self, endpoint: str) -> Route:
         """The route of `endpoint`; raise `NotFound` when there is none."""
@@ -151,8 +166,10 @@ class DataPlane:
         if route.plug is None and champion.failure is None:
             try:
                 outputs = await champion.predict(batch)
-            except Exception:  # a model may fail in any way on a row; what answers then is the fallback chain
-                answer = await self._fall_back(route, champion, batch, request, row_flags, "error")
+            except (
+                Exception
+            ) as error:  # a model may fail in any way on a row; then the fallback chain answers
+                answer = await self._fall_back(route, champion, batch, request, row_flags, "error", error)
             else:
                 answer = Answer(
                     request,
@@ -192,6 +209,7 @@ class DataPlane:
         request: str,
         row_flags: dict[int, list[str]],
         why: str,
+        cause: Exception | None = None,
     ) -> Answer:
         flags = (f"fallback:{why}",)
         for step in route.fallback:
@@ -224,7 +242,7 @@ class DataPlane:
                 flags,
                 row_flags,
             )
-        raise _nothing_answers(route, champion, why)
+        raise _nothing_answers(route, champion, why, cause)
 
     def _record(self, answer: Answer, spoken: Signature, batch: Batch, started: int, caller: str) -> bytes:
         if answer.signature is not spoken:
@@ -290,13 +308,19 @@ def _constant_outputs(
     return tuple(outputs)
 
 
-def _nothing_answers(route: Route, champion: LoadedVersion, why: str) -> Unavailable:
+def _nothing_answers(route: Route, champion: LoadedVersion, why: str, cause: Exception | None) -> Unavailable:
+    if isinstance(cause, Overloaded) and not route.fallback:
+        return cause
+    known = champion.failure if cause is None else cause
+    retry_after = known.retry_after if isinstance(known, TsavoError) else None
     if why == "plug" and route.plug is not None:
         reason = f"the plug of '{route.endpoint}' is pulled"
         mend = f"put it back with 'tsavo plug {route.endpoint} --off', or give it a fallback"
     else:
-        cause = f": {champion.failure.reason}" if champion.failure is not None else ""
-        reason = f"{champion.ref} cannot answer{cause}"
+        said = f": {known.reason}" if isinstance(known, TsavoError) else ""
+        reason = f"{champion.ref} cannot answer{said}"
         mend = f"roll back with 'tsavo rollback {route.endpoint}', or give it a fallback"
     empty = "" if route.fallback else " and it has no fallback"
-    return Unavailable(reason + empty, field="endpoint", found=route.endpoint, next_step=mend)
+    return Unavailable(
+        reason + empty, field="endpoint", found=route.endpoint, next_step=mend, retry_after=retry_after
+    )

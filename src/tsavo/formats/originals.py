@@ -101,7 +101,10 @@ class Original(ABC):
         raise CannotCompile(f"{self.framework.partition(' ')[0]} models of this kind have no compiled form")
 
     def edges(self) -> dict[str, list[float]]:
-        """Column -> values at which the model switches, such as the thresholds of trees; empty when unknown."""
+        """Column -> values at which the model switches, such as the thresholds of trees; empty when unknown.
+
+        Columns go by `names`, and by ``x0``, ``x1`` and so on for a model that knows no names.
+        """
         return {}
 
     def accepts(self, fields: Sequence[Field], columns: Columns) -> bool:

@@ -45,16 +45,11 @@ def _min_max_scaler(graph: Graph, scaler: Any, table: Table) -> Table:
 
 
 def _max_abs_scaler(graph: Graph, scaler: Any, table: Table) -> Table:
-    if getattr(scaler, "clip", False):
-        raise CannotCompile("a MaxAbsScaler that clips")
     matrix = graph.node("Div", graph.matrix(table), graph.constant(scaler.scale_.reshape(1, -1)))
+    if getattr(scaler, "clip", False):
+        low, high = graph.constant(np.float64(-1.0)), graph.constant(np.float64(1.0))
+        matrix = graph.node("Clip", matrix, low, high)
     return graph.table(matrix, len(table))
-
-
-def _identity(_graph: Graph, function: Any, table: Table) -> Table:
-    if function.func is not None:
-        raise CannotCompile("a FunctionTransformer with a function of its own")
-    return table
 
 
 def _simple_imputer(graph: Graph, imputer: Any, table: Table) -> Table:
@@ -213,6 +208,23 @@ def _ordinal_encoder(graph: Graph, encoder: Any, table: Table) -> Table:
     return Table(cells)
 
 
+def _target_encoder(graph: Graph, encoder: Any, table: Table) -> Table:
+    """The mean of the target for each category, shrunk; the target's own mean for unknown ones."""
+    means = np.asarray(encoder.target_mean_, np.float64).reshape(-1)
+    cells: list[Any] = []
+    for at, categories in enumerate(encoder.categories_):
+        part = table.select([at])
+        _remember(graph, part, categories)
+        codes = _codes(graph, part, [[value] for value in categories])
+        place = graph.node("Add", graph.flatten(codes), graph.constant(np.array([1], np.int64)))
+        for target, mean in enumerate(means.tolist()):
+            known = np.asarray(encoder.encodings_[at * len(means) + target], np.float64)
+            # Code -1, an unknown category, comes first.
+            values = graph.constant(np.concatenate([[mean], known])[:, None])
+            cells.extend(graph.table(graph.node("Gather", values, place, axis=0), 1))
+    return Table(cells)
+
+
 def _missing_code(encoder: Any, categories: Sequence[Any]) -> list[tuple[int, float]]:
     return [(at, encoder.encoded_missing_value) for at, value in enumerate(categories) if is_missing(value)]
 
@@ -225,7 +237,6 @@ def _remember(graph: Graph, part: Table, categories: Sequence[Any]) -> None:
 
 
 TRANSFORMERS: Final[dict[str, Callable[[Graph, Any, Table], Table]]] = {
-    "FunctionTransformer": _identity,
     "MaxAbsScaler": _max_abs_scaler,
     "MinMaxScaler": _min_max_scaler,
     "OneHotEncoder": _one_hot_encoder,
@@ -233,5 +244,6 @@ TRANSFORMERS: Final[dict[str, Callable[[Graph, Any, Table], Table]]] = {
     "RobustScaler": _robust_scaler,
     "SimpleImputer": _simple_imputer,
     "StandardScaler": _standard_scaler,
+    "TargetEncoder": _target_encoder,
 }
 """Class name in scikit-learn -> what compiles it."""

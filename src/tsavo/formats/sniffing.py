@@ -8,7 +8,7 @@ from tsavo.vocabulary import SourceFormat, Unreadable, Untrusted
 
 __all__ = ["CODE_CARRYING", "check_trust", "sniff"]
 
-CODE_CARRYING: Final[frozenset[SourceFormat]] = frozenset({"pickle", "joblib", "cloudpickle"})
+CODE_CARRYING: Final[frozenset[SourceFormat]] = frozenset({"pickle", "joblib", "cloudpickle", "python"})
 """Formats that run code of the file's author when they are loaded."""
 
 _COMPRESSED: Final = (
@@ -21,6 +21,9 @@ _COMPRESSED: Final = (
 )
 # Fields of onnx.ModelProto that may follow ir_version, as (field number << 3 | wire type).
 _ONNX_TAGS: Final = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72, 0xA2, 0xCA})
+
+# The file that a bundle begins with (`tsavo.client.bundles` puts it there) -> what the bundle is.
+_BUNDLES: Final[dict[bytes, SourceFormat]] = {b"MLmodel": "mlflow", b"tsavo-python.json": "python"}
 
 
 def sniff(head: bytes) -> SourceFormat:
@@ -43,6 +46,8 @@ def sniff(head: bytes) -> SourceFormat:
     >>> sniff(b"\x80\x04\x95")
     'pickle'
     """
+    if (bundle := _BUNDLES.get(_first_name(head))) is not None:
+        return bundle
     if head[:4] == b"PK\x03\x04" and not _is_torch(head):
         return "skops"
     if len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5:
@@ -70,6 +75,11 @@ def check_trust(source_format: SourceFormat, *, trusted: bool) -> None:
             expected="a format without code (skops, ONNX), or a person who trusts the file",
             next_step="save the model with 'skops.io.dump(model, path)', or register it with --trust",
         )
+
+
+def _first_name(head: bytes) -> bytes:
+    """The name of the first file in a zip, from its local header; empty when it is no zip."""
+    return head[30 : 30 + int.from_bytes(head[26:28], "little")] if head[:4] == b"PK\x03\x04" else b""
 
 
 def _pickle_flavour(head: bytes) -> SourceFormat:

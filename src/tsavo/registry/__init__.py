@@ -17,6 +17,7 @@ from tsavo.registry.endpoints import (
 from tsavo.registry.migrate import migrate, schema_revision
 from tsavo.registry.models import add_model, find_model, get_model, list_models, update_brief
 from tsavo.registry.paging import MAX_LIMIT, page_of
+from tsavo.registry.verifications import add_verification, list_verifications
 from tsavo.registry.versions import (
     add_version,
     find_by_digest,
@@ -24,11 +25,13 @@ from tsavo.registry.versions import (
     list_versions,
     newest_version,
     version_digest,
+    versions_after,
 )
 
 __all__ = [
     "MAX_LIMIT",
     "add_model",
+    "add_verification",
     "add_version",
     "changed_routes",
     "find_by_digest",
@@ -39,6 +42,7 @@ __all__ = [
     "get_version",
     "list_models",
     "list_routes",
+    "list_verifications",
     "list_versions",
     "migrate",
     "newest_revision",
@@ -49,4 +53,5 @@ __all__ = [
     "schema_revision",
     "update_brief",
     "version_digest",
+    "versions_after",
 ]

@@ -5,9 +5,20 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from tsavo.storage import JsonText, UtcDateTime, metadata
-from tsavo.vocabulary import Brief, Check, Environment, Golden, Hints, Lineage, Reference, Route, Signature
+from tsavo.vocabulary import (
+    Brief,
+    Check,
+    Environment,
+    Golden,
+    Hints,
+    Lineage,
+    Reference,
+    Route,
+    Signature,
+    Verification,
+)
 
-__all__ = ["counters", "endpoints", "models", "routes", "versions"]
+__all__ = ["counters", "endpoints", "models", "routes", "verifications", "versions"]
 
 models = sa.Table(
     "models",
@@ -72,4 +83,18 @@ counters = sa.Table(
     metadata,
     sa.Column("name", sa.String(50), primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+verifications = sa.Table(
+    "verifications",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("model", sa.String(100), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("time", UtcDateTime, nullable=False),
+    # Kept beside the whole so that lists can be filtered in the database.
+    sa.Column("verdict", sa.String(20), nullable=False),
+    sa.Column("found", JsonText(Verification), nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+    sa.Index(None, "model", "number", "id"),
 )

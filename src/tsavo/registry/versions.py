@@ -21,6 +21,7 @@ __all__ = [
     "list_versions",
     "newest_version",
     "version_digest",
+    "versions_after",
 ]
 
 
@@ -114,6 +115,37 @@ def list_versions(connection: Connection, model: str, *, offset: int = 0, limit:
     """Versions of `model`, newest first."""
     query = sa.select(versions).where(versions.c.model == model).order_by(versions.c.number.desc())
     return page_of(connection, query, _version, offset=offset, limit=limit)
+
+
+def versions_after(
+    connection: Connection, after: VersionRef | None, *, model: str | None = None, limit: int = 50
+) -> tuple[list[Version], int, int]:
+    """The next versions in order of model and number; how many come before them, and how many there are in all.
+
+    Parameters
+    ----------
+    after
+        Where the last page ended; it need not exist any more.
+    model
+        Versions of this model only.
+    """
+    query = sa.select(versions).order_by(versions.c.model, versions.c.number)
+    if model is not None:
+        query = query.where(versions.c.model == get_model(connection, model).name)
+    total = _count(connection, query)
+    before = 0
+    if after is not None:
+        place = sa.tuple_(versions.c.model, versions.c.number)
+        here = sa.tuple_(sa.literal(after.model), sa.literal(after.number))
+        before = total - _count(connection, query.where(place > here))
+        query = query.where(place > here)
+    rows = connection.execute(query.limit(limit))
+    return [_version(row) for row in rows], before, total
+
+
+def _count(connection: Connection, query: sa.Select[Any]) -> int:
+    counted = sa.select(sa.func.count()).select_from(query.order_by(None).subquery())
+    return int(connection.execute(counted).scalar_one())
 
 
 def _version(row: sa.Row[Any]) -> Version:

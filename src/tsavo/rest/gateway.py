@@ -111,10 +111,13 @@ class Gateway:
     async def _model(self, endpoint: str, *, wants_ready: bool, send: Send) -> None:
         champion = await self._plane.champion(endpoint)
         if not wants_ready:
-            await send_json(send, msgspec.json.encode(metadata(endpoint, champion.version)))
+            await send_json(send, msgspec.json.encode(metadata(endpoint, champion.version, champion.state)))
             return
-        if champion.failure is not None:
-            raise Unavailable(champion.failure.reason, field="endpoint", found=endpoint)
+        state = champion.state
+        # Who is idle is loaded by the next request, and who failed before and is loaded again can answer.
+        if state.name not in {"ready", "idle"}:
+            reason = state.reason or f"{champion.ref} is being loaded"
+            raise Unavailable(reason, field="endpoint", found=endpoint, retry_after=state.retry_after)
         await send_json(send, msgspec.json.encode({"name": endpoint, "ready": True}))
 
     async def _only(self, send: Send, methods: bytes) -> None:

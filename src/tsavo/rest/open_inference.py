@@ -13,6 +13,7 @@ import numpy.typing as npt
 import orjson
 
 from tsavo.endpoints import Answer, InputTensor
+from tsavo.runtimes import RuntimeState
 from tsavo.vocabulary import DType, Field, Invalid, Output, Unreadable, Version, decision_id
 
 __all__ = ["InferRequest", "decode_request", "encode_answer", "metadata"]
@@ -161,8 +162,8 @@ def _output(output: Output, values: npt.NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def metadata(endpoint: str, version: Version) -> dict[str, Any]:
-    """What ``GET /v2/models/{endpoint}`` answers."""
+def metadata(endpoint: str, version: Version, state: RuntimeState) -> dict[str, Any]:
+    """What ``GET /v2/models/{endpoint}`` answers; the state is that of the process which answers."""
     signature = version.signature
     return {
         "name": endpoint,
@@ -177,7 +178,13 @@ def metadata(endpoint: str, version: Version) -> dict[str, Any]:
             }
             for output in signature.outputs
         ],
-        "parameters": {"version": str(version.ref), "task": signature.task, "classes": signature.classes},
+        "parameters": {
+            "version": str(version.ref),
+            "task": signature.task,
+            "classes": signature.classes,
+            "runtime": version.runtime,
+            "state": state,
+        },
     }
 
 

@@ -54,8 +54,9 @@ def compare(
         one, other = original[output.name], compiled[output.name]
         if output.name == "label":
             differs = np.asarray(one, dtype=object) != np.asarray(other, dtype=object)
-            mismatches = int(differs.sum())
-            bad |= differs & ~_tied(original)
+            undecided = differs & ~_tied(original)
+            mismatches = int(_any(differs).sum())
+            bad |= _any(undecided)
             continue
         if one.shape != other.shape:
             return Comparison({output.name: float("inf")}, mismatches, np.ones(rows, np.bool_))
@@ -65,18 +66,29 @@ def compare(
             apart = np.where(same, 0.0, np.abs(expected - found))
             outside = ~same & ~(apart <= TOLERANCE + TOLERANCE * np.abs(expected))
         worst[output.name] = float(np.max(np.nan_to_num(apart, nan=np.inf), initial=0.0))
-        bad |= outside if outside.ndim == 1 else outside.any(axis=1)
+        bad |= _any(outside)
     return Comparison(worst, mismatches, bad)
 
 
+def _any(marks: Any) -> Any:
+    """[rows] whether any of a row's marks is set; marks are [rows] or [rows, width]."""
+    return marks if marks.ndim == 1 else marks.any(axis=1)
+
+
 def _tied(original: Mapping[str, npt.NDArray[Any]]) -> Any:
-    """[rows] where the original itself is undecided within the tolerance."""
+    """Where the original itself is undecided within the tolerance, in the shape of its labels."""
+    label = original["label"]
+    if label.ndim == 2:
+        # Several labels a row, each with a probability of its own.
+        shares = original.get("probabilities")
+        alike = shares is not None and shares.shape == label.shape
+        return np.abs(shares - 0.5) <= TOLERANCE if alike else np.zeros(label.shape, np.bool_)
     if "probabilities" in original:
         top = np.sort(original["probabilities"], axis=1)
         return top[:, -1] - top[:, -2] <= 2 * TOLERANCE if top.shape[1] > 1 else np.zeros(len(top), np.bool_)
     if "score" in original:
         return np.abs(original["score"]) <= TOLERANCE
-    return np.zeros(len(original["label"]), np.bool_)
+    return np.zeros(len(label), np.bool_)
 
 
 def disagreement(
@@ -85,8 +97,9 @@ def disagreement(
     compiled: Mapping[str, npt.NDArray[Any]],
     comparison: Comparison,
     rows: npt.NDArray[np.int64],
+    where: str = "rows",
 ) -> Disagreement:
-    """The refusal, with the first rows that differ; `rows` are their numbers in the reference data."""
+    """The refusal, with the first rows that differ; `rows` are their numbers in the data that `where` names."""
     wrong = np.flatnonzero(comparison.bad)
     shown = [
         {
@@ -98,7 +111,7 @@ def disagreement(
         for at in wrong[:_SHOWN].tolist()
     ]
     return Disagreement(
-        f"the compiled model does not answer as the original does on {len(wrong)} of {len(comparison.bad)} rows",
+        f"the compiled model does not answer as the original does on {len(wrong)} of {len(comparison.bad)} {where}",
         field="source",
         found=", ".join(f"{name}: {value:.3g} apart" for name, value in comparison.worst.items())
         or "other labels",

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tsavo.formats.compilation import Compiled
-from tsavo.formats.originals import NEVER_SEEN, CannotCompile, Original
+from tsavo.formats.originals import CannotCompile, Original
 from tsavo.formats.tables import batch_of, evenly, pick
 from tsavo.runtimes.agreement import TOLERANCE, Comparison, compare, disagreement
 from tsavo.runtimes.describing import Described, GoldenRows, PreparedVersion
+from tsavo.runtimes.edges import EdgeRows, edge_rows
 from tsavo.runtimes.onnx_runtime import OnnxRuntime
 from tsavo.vocabulary import (
     Check,
@@ -32,7 +33,8 @@ from tsavo.vocabulary import (
 __all__ = ["answers_of", "compile_checked", "load_check"]
 
 _SINGLE_ROWS: Final = 10
-_EDGE_ROWS: Final = 5
+# What the signature does not promise where the two differ on edge rows of a kind.
+_NARROWED: Final[dict[str, dict[str, Any]]] = {"missing": {"nullable": False}, "unseen": {"unseen": "refuse"}}
 
 
 def compile_checked(original: Original, described: Described, artifact: Path) -> PreparedVersion:
@@ -66,12 +68,11 @@ def _compile(original: Original, fields: Sequence[Field], artifact: Path, *, flo
     try:
         compiled = original.compile(fields, float32=float32)
     except CannotCompile as reason:
-        cause = f" ({reason.__cause__})" if reason.__cause__ is not None else ""
-        raise _cannot(f"{reason}{cause}"[:300]) from reason
+        raise _cannot(str(reason)[:300]) from reason
     except MemoryError:
         raise
-    except Exception as error:  # an estimator may lack a part that this release of scikit-learn gives it
-        raise _cannot(f"{type(error).__name__}: {error}"[:300]) from error
+    except Exception as error:  # an estimator may lack a part that this release of its library gives it
+        raise _cannot("its parts are not as this release of its library makes them") from error
     artifact.write_bytes(compiled.model.SerializeToString(deterministic=True))
     return compiled
 
@@ -125,7 +126,7 @@ class _Trial:
         try:
             return answers_of(runtime, self._signature, columns)
         except Exception as error:  # onnxruntime's errors have no common class of their own
-            raise _cannot(f"the compiled graph does not run ({error})"[:300]) from error
+            raise _cannot("the graph that it was converted to does not run") from error
 
     def _single_rows(
         self,
@@ -142,54 +143,87 @@ class _Trial:
             if not comparison.agrees:
                 raise disagreement(one, want, answers, comparison, rows[[at]])
 
-    # H6: edge rows from runtimes/edges.py go here.
-    def _edges(self, runtime: OnnxRuntime, sample: dict[str, npt.NDArray[Any]]) -> int:
-        """Missing values and unseen categories in each column that takes them; how many rows were compared.
+    def _edges(self, runtime: OnnxRuntime, sample: dict[str, npt.NDArray[Any]]) -> dict[str, int]:
+        """Compare the two on edge rows; how many of each kind were compared.
 
-        Where the two differ on what the reference rows do not show, the signature promises less.
+        Where they differ on missing values or unseen text in a column, the signature promises less.
+
+        Raises
+        ------
+        Disagreement
+            When they differ on anything else.
         """
-        compared = 0
-        fields = list(self._signature.inputs)
-        chosen = evenly(len(next(iter(sample.values()))), _EDGE_ROWS)
-        few = pick(sample, chosen)
-        for at, field in enumerate(fields):
-            if field.nullable:
-                compared += len(chosen)
-                if not self._same_with(runtime, few, field, None):
-                    fields[at] = msgspec.structs.replace(fields[at], nullable=False)
-            if field.dtype == "string" and field.unseen == "flag":
-                compared += len(chosen)
-                if not self._same_with(runtime, few, field, NEVER_SEEN):
-                    fields[at] = msgspec.structs.replace(fields[at], unseen="refuse")
-        self._signature = msgspec.structs.replace(self._signature, inputs=tuple(fields))
+        compared: dict[str, int] = {}
+        for part in edge_rows(self._signature.inputs, sample, self._switches()):
+            taken, expected = self._taken(part)
+            refused = np.setdiff1d(part.changed, taken.changed)
+            if taken.rows:
+                compared[part.kind] = taken.rows
+                answers = self._answers(runtime, taken.columns)
+                comparison = compare(self._signature, expected, answers)
+                if part.kind not in _NARROWED and not comparison.agrees:
+                    where = f"generated rows that try {part.kind}"
+                    numbers = np.arange(taken.rows)
+                    raise disagreement(taken.columns, expected, answers, comparison, numbers, where)
+                refused = np.union1d(refused, taken.changed[comparison.bad])
+            if part.kind in _NARROWED:
+                self._narrow(refused.tolist(), **_NARROWED[part.kind])
         return compared
 
-    def _same_with(
-        self, runtime: OnnxRuntime, few: dict[str, npt.NDArray[Any]], field: Field, value: str | None
-    ) -> bool:
-        values = few[field.name].copy()
-        values[:] = np.nan if value is None and values.dtype != object else value
-        edge = {**few, field.name: values}
+    def _switches(self) -> dict[str, list[float]]:
+        """The model's edges under the names of the signature's columns."""
+        edges = self._original.edges()
+        if self._original.names is not None:
+            return edges
+        found = {field.name: edges.get(f"x{at}", []) for at, field in enumerate(self._signature.inputs)}
+        return {**found, **{name: edges[name] for name in found.keys() & edges.keys()}}
+
+    def _taken(self, part: EdgeRows) -> tuple[EdgeRows, dict[str, npt.NDArray[Any]]]:
+        """The rows that the original answers, column by column where it does not answer them all."""
+        expected = self._asked(part)
+        if expected is not None:
+            return part, expected
+        answered = [
+            (few, answers)
+            for few in (part.only(part.changed == at) for at in np.unique(part.changed))
+            if (answers := self._asked(few)) is not None
+        ]
+        if not answered:
+            return part.only(np.zeros(part.rows, np.bool_)), {}
+        chosen = np.isin(part.changed, [few.changed[0] for few, _ in answered])
+        whole = self._asked(part.only(chosen))
+        # What it takes in one row it may refuse together with others.
+        return (part.only(chosen), whole) if whole is not None else answered[0]
+
+    def _asked(self, part: EdgeRows) -> dict[str, npt.NDArray[Any]] | None:
         try:
-            expected = self._original.predict(self._natural, edge)
+            return self._original.predict(self._natural, part.columns)
         except MemoryError:
             raise
-        except Exception:  # what it takes in one row it may refuse together with others
-            return False
-        return compare(self._signature, expected, self._answers(runtime, edge)).agrees
+        except Exception:  # a model says no in any way it likes
+            return None
 
-    def _agreement(self, comparison: Comparison, rows: int, edges: int, *, generated: bool) -> Check:
+    def _narrow(self, positions: Sequence[int], **less: Any) -> None:
+        fields = list(self._signature.inputs)
+        for at in positions:
+            fields[at] = msgspec.structs.replace(fields[at], **less)
+        self._signature = msgspec.structs.replace(self._signature, inputs=tuple(fields))
+
+    def _agreement(
+        self, comparison: Comparison, rows: int, edges: dict[str, int], *, generated: bool
+    ) -> Check:
         worst = max(comparison.worst.values(), default=0.0)
         kind = "generated" if generated else "reference"
         return Check(
             "agreement",
             True,
-            f"answers as the original does on {rows} {kind} rows: at most {worst:.1e} apart, "
-            f"{comparison.label_mismatches} other labels",
+            f"answers as the original does on {rows} {kind} rows and {sum(edges.values())} edge rows: "
+            f"at most {worst:.1e} apart, {comparison.label_mismatches} other labels",
             {
                 "rows": rows,
                 "generated": generated,
-                "edge_rows": edges,
+                "edge_rows": sum(edges.values()),
+                "edges": edges,
                 "max_abs_difference": comparison.worst,
                 "label_mismatches": comparison.label_mismatches,
                 "tolerance": TOLERANCE,

@@ -9,7 +9,7 @@ import msgspec
 
 from tsavo.vocabulary import Check, Hints, RuntimeName, Signature, SourceFormat
 
-__all__ = ["ErrorParts", "PrepareJob", "Prepared", "WorkerAnswer", "WorkerLimits"]
+__all__ = ["ErrorParts", "NeedsEnvironment", "PrepareJob", "Prepared", "WorkerAnswer", "WorkerLimits"]
 
 _GIB = 1 << 30
 
@@ -85,17 +85,37 @@ class Prepared(msgspec.Struct, frozen=True):
     wanted_python: str | None = None
 
 
+class NeedsEnvironment(Exception):
+    """The model cannot be asked beside our own libraries: it needs an environment of its own.
+
+    Parameters
+    ----------
+    lacking
+        Which of its requirements ours does not satisfy.
+    requirements, python
+        What it needs in all, and the Python version that it was made with.
+    """
+
+    def __init__(self, lacking: tuple[str, ...], requirements: tuple[str, ...], python: str | None) -> None:
+        super().__init__(", ".join(lacking))
+        self.lacking = lacking
+        self.requirements = requirements
+        self.python = python
+
+
 class WorkerLimits(msgspec.Struct, frozen=True):
     """What the worker may use before it is stopped.
 
     Attributes
     ----------
     memory_bytes
-        Address space of the process.
+        Address space, beside what the libraries of the worker have mapped before it begins.
     cpu_seconds, wall_seconds
         Processor time, and time on the clock.
     open_files, file_bytes
         Files open at once, and the size of any file it writes.
+    processes
+        Processes and threads, where the platform can count them.
     """
 
     memory_bytes: int = 4 * _GIB
@@ -103,6 +123,7 @@ class WorkerLimits(msgspec.Struct, frozen=True):
     wall_seconds: float = 300.0
     open_files: int = 256
     file_bytes: int = 2 * _GIB
+    processes: int = 64
 
 
 class ErrorParts(msgspec.Struct, frozen=True):

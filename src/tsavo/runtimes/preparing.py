@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tsavo.formats.sniffing import check_trust
+from tsavo.formats.opening import OpenedSource, open_source, original_in
 from tsavo.runtimes.jobs import PrepareJob, WorkerAnswer
-from tsavo.vocabulary import Hints, Invalid, SourceFormat, TsavoError
+from tsavo.vocabulary import Invalid, TsavoError
 
 if TYPE_CHECKING:
     from tsavo.formats.originals import Original
@@ -25,7 +25,6 @@ ARTIFACT: Final = "artifact.onnx"
 REFERENCE: Final = "reference.parquet"
 GOLDEN: Final = "golden.parquet"
 
-_BUNDLES: Final[frozenset[SourceFormat]] = frozenset({"mlflow", "python"})
 # A Python worker answers more slowly than a compiled model: fewer rows say enough.
 _MOST_UNCOMPILED: Final = 1_000
 _LIBRARIES: Final = (
@@ -48,15 +47,6 @@ _LIBRARIES: Final = (
 )
 
 
-class _Opened(msgspec.Struct, frozen=True):
-    """What is inside a source: for a bundle the model in its folder, else the file itself."""
-
-    path: Path
-    format: SourceFormat
-    hints: Hints
-    example: Path | None = None
-
-
 def do(job: PrepareJob, folder: Path) -> WorkerAnswer:
     """Prepare a version; its files are left in `folder`.
 
@@ -65,9 +55,7 @@ def do(job: PrepareJob, folder: Path) -> WorkerAnswer:
     TsavoError
         When the source, the reference or the hints are wrong, or the model cannot be served.
     """
-    check_trust(job.format, trusted=job.trusted)
-    opened = _open(job, folder)
-    check_trust(opened.format, trusted=job.trusted)
+    opened = open_source(job.source, job.format, folder, trusted=job.trusted, hints=job.hints)
     if job.remote is None and (lacking := _lacking(opened.hints.requirements)):
         return WorkerAnswer(
             needs=lacking, requirements=opened.hints.requirements, wanted_python=opened.hints.python
@@ -102,59 +90,27 @@ def do(job: PrepareJob, folder: Path) -> WorkerAnswer:
     )
 
 
-def _open(job: PrepareJob, folder: Path) -> _Opened:
-    if job.format not in _BUNDLES:
-        return _Opened(job.source, job.format, job.hints)
-    from tsavo.formats.bundles import unpack
-
-    inside = unpack(job.source, folder / "bundle")
-    if job.format == "mlflow":
-        from tsavo.formats.mlflow_bundle import resolve
-
-        found = resolve(inside)
-        return _Opened(found.path, found.format, _merged(job.hints, found.hints), found.example)
-    from tsavo.formats.python_bundle import read_manifest
-
-    manifest = read_manifest(inside)
-    told = Hints(requirements=manifest.requirements, python=manifest.python)
-    return _Opened(inside, "python", _merged(job.hints, told))
-
-
-def _merged(said: Hints, found: Hints) -> Hints:
-    """What the person says goes before what the file says."""
-    return Hints(
-        task=said.task or found.task,
-        classes=said.classes or found.classes,
-        names=said.names or found.names,
-        units={**found.units, **said.units},
-        requirements=said.requirements or found.requirements,
-        python=said.python or found.python,
-    )
-
-
 def _lacking(requirements: tuple[str, ...]) -> tuple[str, ...]:
     if not requirements:
         return ()
-    from tsavo.runtimes.environments import unsatisfied
+    from tsavo.runtimes.requirements import unsatisfied
 
     return tuple(unsatisfied(requirements))
 
 
-def _original(job: PrepareJob, opened: _Opened) -> Original:
+def _original(job: PrepareJob, opened: OpenedSource) -> Original:
     if job.remote is not None:
         from tsavo.runtimes.python_worker.original import RemoteOriginal
 
         return RemoteOriginal(socket.socket(fileno=job.remote))
-    from tsavo.formats.opening import open_original
-
-    return open_original(opened.path, opened.format, trusted=job.trusted, hints=opened.hints)
+    return original_in(opened, trusted=job.trusted)
 
 
-def _reference_of(job: PrepareJob, opened: _Opened) -> Path | None:
+def _reference_of(job: PrepareJob, opened: OpenedSource) -> Path | None:
     return job.reference if job.reference is not None else opened.example
 
 
-def _reference(job: PrepareJob, opened: _Opened, original: Original) -> ReferenceRows:
+def _reference(job: PrepareJob, opened: OpenedSource, original: Original) -> ReferenceRows:
     from tsavo.runtimes.reference import declared_rows, generated_rows, read_declared, read_reference
 
     path = _reference_of(job, opened)
@@ -183,7 +139,7 @@ def _reference(job: PrepareJob, opened: _Opened, original: Original) -> Referenc
 
 
 def _version(
-    job: PrepareJob, opened: _Opened, original: Original, reference: ReferenceRows, artifact: Path
+    job: PrepareJob, opened: OpenedSource, original: Original, reference: ReferenceRows, artifact: Path
 ) -> PreparedVersion:
     from tsavo.runtimes.compiling import compile_checked
     from tsavo.runtimes.describing import MAX_COMPARED, describe

@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy.typing as npt
 
 from tsavo.runtimes.onnx_runtime import OnnxRuntime
+from tsavo.runtimes.python_worker.pool import WorkerPool
+from tsavo.runtimes.python_worker.runtime import PythonRuntime
 from tsavo.vocabulary import Batch, Signature, Version
 
 __all__ = ["Runtime", "load"]
@@ -15,7 +17,7 @@ __all__ = ["Runtime", "load"]
 
 @runtime_checkable
 class Runtime(Protocol):
-    """Scores batches. Safe to call from several threads at once."""
+    """Scores batches in process. Safe to call from several threads at once."""
 
     @property
     def signature(self) -> Signature:
@@ -27,14 +29,19 @@ class Runtime(Protocol):
         ...
 
 
-def load(version: Version, path: Path) -> Runtime:
+def load(version: Version, path: Path, workers: WorkerPool) -> Runtime | PythonRuntime:
     """The runtime of `version`, with its artifact at `path`.
+
+    Parameters
+    ----------
+    workers
+        Where versions live that are not compiled.
 
     Raises
     ------
     Damaged
-        When the artifact cannot be loaded.
+        When a compiled artifact cannot be loaded. What a Python worker has to say comes with the first request.
     """
-    # `vocabulary.RuntimeName` has one member today; the type checker holds this line to it.
-    runtime: type[OnnxRuntime] = {"onnx": OnnxRuntime}[version.runtime]
-    return runtime(path, version.signature)
+    if version.runtime == "python":
+        return PythonRuntime(version, path, workers)
+    return OnnxRuntime(path, version.signature)

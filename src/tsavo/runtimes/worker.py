@@ -1,21 +1,23 @@
-"""The process that reads a hostile model file: ``python -m tsavo.runtimes.worker JOBDIR``.
+"""The process that reads a hostile model file: ``python -m tsavo.runtimes.worker JOBDIR``, or a copy of the fork server.
 
-It takes ``job.json`` from the job folder, puts limits on itself, does the work, and leaves ``answer.json`` with the
-artifact and the reference beside it. It talks to nobody, and whoever started it may kill it at any moment.
+It takes ``job.json`` from the job folder, gives up whatever the work does not need, does the work, and leaves
+``answer.json`` with the artifact and the reference beside it. It talks to nobody, and whoever started it may kill it at
+any moment.
 """
 
 from __future__ import annotations
 
-import resource
+import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from tsavo.formats.estimators import missing_libraries
+from tsavo.runtimes.confinement import Confinement, confine, mapped_bytes
 from tsavo.runtimes.jobs import ErrorParts, PrepareJob, WorkerAnswer, WorkerLimits
-from tsavo.runtimes.preparing import do
+from tsavo.runtimes.verify_jobs import VerifyAnswer, VerifyJob
 from tsavo.vocabulary import Refused, TsavoError
 
 __all__ = ["ANSWER", "JOB", "WorkerOrder", "main"]
@@ -23,23 +25,37 @@ __all__ = ["ANSWER", "JOB", "WorkerOrder", "main"]
 JOB: Final = "job.json"
 ANSWER: Final = "answer.json"
 
+# Others go first when there are not enough processors.
+_NICENESS: Final = 10
+
 
 class WorkerOrder(msgspec.Struct, frozen=True):
-    """What is in ``job.json``."""
+    """What is in ``job.json``: one of the two jobs.
 
-    job: PrepareJob
+    Attributes
+    ----------
+    read
+        Files outside the job folder that the work needs.
+    """
+
     limits: WorkerLimits
+    read: tuple[str, ...]
+    prepare: PrepareJob | None = None
+    verify: VerifyJob | None = None
 
 
 def main(folder: Path) -> int:
     """Do the job in `folder`; 0 when an answer was written, be it an error."""
     order = msgspec.json.decode((folder / JOB).read_bytes(), type=WorkerOrder, dec_hook=_decode_path)
-    _limit(order.limits)
+    _stand_back()
+    _confine(order, folder)
     try:
-        answer = do(order.job, folder)
+        answer: WorkerAnswer | VerifyAnswer = _do(order, folder)
     except TsavoError as error:
         answer = WorkerAnswer(error=_parts(error))
     except ImportError as error:
+        from tsavo.formats.estimators import missing_libraries
+
         answer = WorkerAnswer(error=_parts(missing_libraries(error)))
     except MemoryError:
         answer = WorkerAnswer(error=_parts(_out_of_memory(order.limits)))
@@ -47,19 +63,41 @@ def main(folder: Path) -> int:
     return 0
 
 
-def _limit(limits: WorkerLimits) -> None:
-    for what, value in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_AS, limits.memory_bytes),
-        (resource.RLIMIT_CPU, limits.cpu_seconds + 1),
-        (resource.RLIMIT_NOFILE, limits.open_files),
-        (resource.RLIMIT_FSIZE, limits.file_bytes),
-    ):
-        hard = resource.getrlimit(what)[1]
-        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        # Beyond the soft limit on processor time comes a signal that says so, beyond the hard one a bare kill.
-        soft = max(allowed - 1, 1) if what == resource.RLIMIT_CPU else allowed
-        resource.setrlimit(what, (soft, allowed))
+def _do(order: WorkerOrder, folder: Path) -> WorkerAnswer | VerifyAnswer:
+    # These bring the model libraries, which nobody needs to load a job.
+    if order.verify is not None:
+        from tsavo.runtimes.verifying import verify_items
+
+        return verify_items(order.verify)
+    from tsavo.runtimes.preparing import do
+
+    assert order.prepare is not None  # noqa: S101 -- there is always one of the two
+    return do(order.prepare, folder)
+
+
+def _stand_back() -> None:
+    """Leave the processors to those who serve."""
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    # Where the kernel shares time between sessions, this session has to stand back as a whole.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(_NICENESS))
+
+
+def _confine(order: WorkerOrder, folder: Path) -> None:
+    limits = order.limits
+    confine(
+        Confinement(
+            read=order.read,
+            write=(str(folder),),
+            # The libraries of a copied process are mapped already, and say nothing about the model.
+            memory_bytes=limits.memory_bytes + mapped_bytes(),
+            cpu_seconds=limits.cpu_seconds,
+            open_files=limits.open_files,
+            file_bytes=limits.file_bytes,
+            processes=limits.processes,
+        )
+    )
 
 
 def _parts(error: TsavoError) -> ErrorParts:

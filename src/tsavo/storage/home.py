@@ -50,6 +50,7 @@ class Home:
         self.run = self.root / "run"
         self.logs = self.root / "logs"
         self.work = self.root / "work"
+        self.environments = self.root / "environments"
 
     def create(self) -> None:
         """Make the folders, readable by their owner only; raise `Unavailable` when that cannot be done."""

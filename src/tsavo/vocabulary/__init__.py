@@ -58,6 +58,7 @@ from tsavo.vocabulary.models import (
 from tsavo.vocabulary.names import NAME_PATTERN, VersionRef, check_name
 from tsavo.vocabulary.pages import Page
 from tsavo.vocabulary.signature import NUMPY_DTYPES, Columns, DType, Field, Output, Signature, Task, misfits
+from tsavo.vocabulary.verifications import Verdict, Verification, VerifiedPage
 
 __all__ = [
     "NAME_PATTERN",
@@ -109,6 +110,9 @@ __all__ = [
     "Unavailable",
     "Unreadable",
     "Untrusted",
+    "Verdict",
+    "Verification",
+    "VerifiedPage",
     "Version",
     "VersionFallback",
     "VersionRef",

@@ -5,8 +5,18 @@ from tsavo.console.api.data import DATA_ROUTES
 from tsavo.console.api.endpoints import ENDPOINT_ROUTES
 from tsavo.console.api.models import MODEL_ROUTES
 from tsavo.console.api.status import STATUS_ROUTES
+from tsavo.console.api.verifications import VERIFICATION_ROUTES
 from tsavo.console.declaring import checked
 
 __all__ = ["API_ROUTES"]
 
-API_ROUTES = checked([*STATUS_ROUTES, *ENDPOINT_ROUTES, *MODEL_ROUTES, *ALERT_ROUTES, *DATA_ROUTES])
+API_ROUTES = checked(
+    [
+        *STATUS_ROUTES,
+        *ENDPOINT_ROUTES,
+        *MODEL_ROUTES,
+        *VERIFICATION_ROUTES,
+        *ALERT_ROUTES,
+        *DATA_ROUTES,
+    ]
+)

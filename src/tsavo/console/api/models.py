@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from litestar.datastructures import UploadFile
@@ -16,10 +17,11 @@ from tsavo.actions import Registered, Registration, register
 from tsavo.console.crowding import REGISTRATIONS
 from tsavo.console.declaring import act, look, replace
 from tsavo.console.parts import ConsoleParts
-from tsavo.console.views import ModelView, model_view
+from tsavo.console.progress import PROGRESS
+from tsavo.console.views import ModelView, VersionView, model_view, version_view
 from tsavo.governance import Principal, Right, audit
-from tsavo.registry import get_model, get_version, list_models, update_brief
-from tsavo.vocabulary import Brief, Invalid, Model, Page, Version, VersionRef, check_name
+from tsavo.registry import get_model, list_models, update_brief
+from tsavo.vocabulary import Brief, Hints, Invalid, Model, Page, check_name
 
 __all__ = ["MODEL_ROUTES"]
 
@@ -34,6 +36,9 @@ class RegisterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trusted: bool = False
     code_commit: str | None = None
     brief: Brief | None = None
+    hints: Hints = Hints()
+    runtime: Literal["auto", "onnx", "python"] = "auto"
+    ticket: Annotated[str, msgspec.Meta(max_length=100)] | None = None
 
 
 @look("/api/models", summary="Models")
@@ -50,10 +55,11 @@ def show_model(parts: ConsoleParts, model: str, offset: int = 0, limit: int = 20
 
 
 @look("/api/models/{model:str}/versions/{number:int}", summary="One version")
-def show_version(parts: ConsoleParts, model: str, number: int) -> Version:
-    """A version with its signature, checks and lineage."""
-    with parts.plane.database.read() as connection:
-        return get_version(connection, VersionRef(model, number))
+def show_version(
+    parts: ConsoleParts, model: str, number: int, offset: int = 0, limit: int = 10
+) -> VersionView:
+    """A version with its signature, how it runs, checks, lineage and a page of its verifications."""
+    return version_view(parts, model, number, offset=offset, limit=limit)
 
 
 @replace("/api/models/{model:str}/brief", Right.REGISTER, summary="Replace a model's brief")
@@ -80,7 +86,7 @@ def replace_brief(parts: ConsoleParts, who: Principal, model: str, data: Brief) 
     summary="Register a version",
     request_max_body_size=_MOST_BYTES,
 )
-def register_version(
+async def register_version(
     parts: ConsoleParts,
     who: Principal,
     model: str,
@@ -89,23 +95,42 @@ def register_version(
     """Check, compile and keep a model file (`source`), with reference rows (`reference`) and `options` as JSON."""
     check_name(model, "model")
     options = _options(data.get("options"))
+    with PROGRESS.of(options.ticket) as say:
+        say("waiting for a place")
+        return await REGISTRATIONS.run(lambda: _register(parts, who, model, data, options, say))
+
+
+def _register(
+    parts: ConsoleParts,
+    who: Principal,
+    model: str,
+    data: dict[str, Any],
+    options: RegisterOptions,
+    say: Callable[[str], None],
+) -> Registered:
     with tempfile.TemporaryDirectory(dir=parts.plane.work, prefix="upload-") as folder:
         source = _saved(data.get("source"), Path(folder) / "source")
         if source is None:
             raise Invalid("there is no model file", field="source", expected="a file part called 'source'")
-        reference = _saved(data.get("reference"), Path(folder) / "reference")
         order = Registration(
             model=model,
             source=source,
             source_name=options.source_name[:200],
-            reference=reference,
+            reference=_saved(data.get("reference"), Path(folder) / "reference"),
             target=options.target,
             trusted=options.trusted,
             code_commit=None if options.code_commit is None else options.code_commit[:100],
             brief=options.brief,
+            hints=options.hints,
+            runtime=options.runtime,
         )
-        with REGISTRATIONS.turn():
-            return register(parts.plane, who, order)
+        return register(parts.plane, who, order, say)
+
+
+@look("/api/registrations/{ticket:str}", summary="How a registration goes")
+def registration_progress(ticket: str) -> list[str]:
+    """What was said so far under the `ticket` that a registration's options named; empty when it is over."""
+    return PROGRESS.lines(ticket)
 
 
 def _options(text: Any) -> RegisterOptions:
@@ -131,4 +156,4 @@ def _saved(part: Any, path: Path) -> Path | None:
     return path
 
 
-MODEL_ROUTES = [models, show_model, show_version, replace_brief, register_version]
+MODEL_ROUTES = [models, show_model, show_version, replace_brief, register_version, registration_progress]

@@ -1,0 +1,74 @@
+"""What goes into the worker process that verifies versions, and what comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from tsavo.runtimes.jobs import ErrorParts
+from tsavo.vocabulary import Hints, RuntimeName, Signature, SourceFormat, Verdict
+
+__all__ = ["Found", "VerifyAnswer", "VerifyItem", "VerifyJob"]
+
+
+class VerifyItem(msgspec.Struct, frozen=True):
+    """One version to be asked again.
+
+    Attributes
+    ----------
+    runtime
+        Who is asked: the compiled artifact, or the original in its own framework.
+    model
+        The artifact, or the source. It is read in the worker process only.
+    trusted
+        Somebody vouched for the source when it was registered.
+    golden
+        The golden rows, as `vocabulary.Golden` describes.
+    against
+        The stored answers that count.
+    """
+
+    runtime: RuntimeName
+    model: Path
+    format: SourceFormat
+    trusted: bool
+    hints: Hints
+    signature: Signature
+    golden: Path
+    against: Literal["prediction", "expected"] = "prediction"
+
+
+class VerifyJob(msgspec.Struct, frozen=True, tag="verify"):
+    """Versions to be asked again.
+
+    Attributes
+    ----------
+    remote
+        File descriptor of a socket to a Python worker that holds the only item's model in an environment of its own.
+    """
+
+    items: tuple[VerifyItem, ...]
+    remote: int | None = None
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What became of one item; the fields are those of `vocabulary.Verification`."""
+
+    verdict: Verdict
+    summary: str
+    rows: int = 0
+    differing: int = 0
+    changed: int = 0
+    worst: dict[str, float | None] = {}
+    first: tuple[dict[str, Any], ...] = ()
+
+
+class VerifyAnswer(msgspec.Struct, frozen=True):
+    """What the worker writes into its job folder: one `Found` an item, in order."""
+
+    found: tuple[Found, ...] = ()
+    libraries: dict[str, str] = {}
+    python: str = ""
+    error: ErrorParts | None = None

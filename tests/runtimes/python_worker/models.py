@@ -1,0 +1,121 @@
+"""Models as people bring them, the bad ones among them: Python code in a bundle, and versions made of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+import zipfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsavo.runtimes import PoolLimits, ProcessLimits, PythonRuntime, WorkerPool
+from tsavo.vocabulary import (
+    Batch,
+    Environment,
+    Field,
+    Hints,
+    Lineage,
+    Output,
+    Signature,
+    SourceFormat,
+    Version,
+)
+
+REGRESSION = Signature(
+    (Field("x", "float64"), Field("y", "float64")), (Output("value", "float64"),), "regression"
+)
+SUM = "return {'value': columns['x'] + columns['y']}"
+"""A model that behaves."""
+
+
+def when_told(deed: str) -> str:
+    """A model that does `deed` first when the first number is below zero."""
+    return f"if columns['x'][0] < 0:\n    {deed}\n{SUM}"
+
+
+def bundle(folder: Path, body: str, *, before: str = "", name: str = "model") -> Path:
+    """A Python bundle whose ``predict(columns)`` has this `body`; `before` runs when it is loaded."""
+    code = f"{before}\n\ndef predict(columns: dict):\n{textwrap.indent(body, '    ')}\n"
+    path = folder / f"{name}.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("tsavo-python.json", json.dumps({"entry": "scoring:predict"}))
+        archive.writestr("scoring.py", code)
+    return path
+
+
+def version(
+    model: str,
+    signature: Signature = REGRESSION,
+    source_format: SourceFormat = "python",
+    environment: Environment | None = None,
+) -> Version:
+    """The first version of `model`, as a registration would have left it."""
+    return Version(
+        model=model,
+        number=1,
+        digest="d" * 64,
+        artifact="a" * 64,
+        artifact_bytes=1,
+        runtime="python",
+        signature=signature,
+        lineage=Lineage("me", "model", source_format, "s" * 64, "none", trusted_by="me"),
+        checks=(),
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        environment=environment,
+        hints=Hints(),
+    )
+
+
+def pool(folder: Path, *, memory_mib: int = 1024, **limits: Any) -> WorkerPool:
+    """A pool of workers in this Python's own environment; impatient, so that tests end soon."""
+    given = {"seconds": 5.0, "process": ProcessLimits(memory_bytes=memory_mib << 20), **limits}
+    return WorkerPool(folder / "workers", lambda _own: Path(sys.executable), PoolLimits(**given))
+
+
+class Zoo:
+    """Runtimes in one pool, made from the code of their models."""
+
+    def __init__(self, folder: Path, workers: WorkerPool) -> None:
+        self.folder = folder
+        self.workers = workers
+
+    def model(self, name: str, body: str = SUM, *, before: str = "", **options: Any) -> PythonRuntime:
+        path = bundle(self.folder, body, before=before, name=name)
+        return PythonRuntime(version(name, **options), path, self.workers)
+
+
+def rows(*pairs: Sequence[float]) -> Batch:
+    """A batch of x and y."""
+    matrix = np.array(pairs or [(1.0, 2.0)])
+    return Batch(len(matrix), matrix)
+
+
+FINE, BAD = rows((1.0, 2.0)), rows((-1.0, 2.0))
+
+
+def has_process(pid: int | None) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def group_of(leader: int) -> list[int]:
+    """The processes in the group that `leader` leads."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[2]) == leader and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
