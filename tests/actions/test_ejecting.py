@@ -144,6 +144,19 @@ def test_the_code_imports_nothing_of_tsavo_and_no_more_than_it_may(
     assert libraries is None or found == libraries | {package}
 
 
+def test_what_the_code_imports_of_itself_is_there(plane: ControlPlane, as_it_is: Version) -> None:
+    files = unpacked(plane, as_it_is.ref)
+    package = json.loads(files["model.json"])["package"]
+    code = {path: content for path, content in files.items() if path.endswith(".py")}
+    for path, content in code.items():
+        # What stands at the top of a module is imported whatever happens.
+        top = ast.Module([node for node in ast.parse(content).body if isinstance(node, ast.ImportFrom)], [])
+        for module in imported(top):
+            if module.partition(".")[0] == package:
+                place = f"code/{module.replace('.', '/')}"
+                assert {f"{place}.py", f"{place}/__init__.py"} & files.keys(), (path, module)
+
+
 def imported(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):

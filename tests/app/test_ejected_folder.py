@@ -48,7 +48,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     rows, _ = strangers_table(50, seed=1)
     rows.to_parquet(folder / "rows.parquet")
     rows.to_csv(folder / "rows.csv", index=False)
-    folders, answers = {}, {}
+    folders: dict[str, Path] = {}
+    answers: dict[str, dict[str, list[Any]]] = {}
     with running_on(folder / "home") as running, tsavo.connect(running.console) as client:
         for runtime in ("onnx", "python"):
             registered = client.register(

@@ -170,7 +170,7 @@ def test_show_and_ls(tsavo: CommandLine, second: Any, rows: Path) -> None:
         "scikit-learn=",
     ):
         assert part in version
-    assert tsavo.json("show", "small@2") == second["version"]
+    assert tsavo.json("show", "small@2") == {**second["version"], "verifications": []}
     assert "tsavo ls" in tsavo.refused("show", "nothing")
 
 

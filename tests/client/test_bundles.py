@@ -45,6 +45,9 @@ def test_the_same_files_make_the_same_bytes(tmp_path: Path) -> None:
     (two / "a.txt").chmod(0o755)
     assert pack_folder(one).content == pack_folder(two).content
     assert names(pack_folder(one)) == ["MLmodel", "a.txt", "b/c.txt"]
+    # MLflow's own note of how it was fetched is no part of the model.
+    (two / "registered_model_meta").write_text("model_name: x\n")
+    assert pack_folder(one).content == pack_folder(two).content
     (two / "a.txt").write_text("b")
     assert pack_folder(one).content != pack_folder(two).content
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -119,6 +120,18 @@ def test_an_alert_is_acknowledged_with_a_note_and_resolved(scene: Scene, page: P
     card.get_by_role("button", name="Resolve").click()
     page.goto(f"{scene.running.console}/alerts?state=resolved")
     assert "seen in a browser" in page.locator("article.alert").first.inner_text()
+
+
+def test_a_version_is_verified_and_downloaded(scene: Scene, page: Page) -> None:
+    page.goto(f"{scene.running.console}/models/small/versions/1")
+    page.get_by_role("button", name="Verify").click()
+    page.wait_for_url(re.compile("#verifications"))
+    assert "all 200 rows give the same answers" in page.locator("#verifications").inner_text()
+    assert "verified: same" in page.locator(".states").inner_text()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename == "small-1.zip"
+    assert Path(download.value.path()).read_bytes()[:2] == b"PK"
 
 
 def test_search_and_sql_keep_their_state_in_the_address(scene: Scene, page: Page) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,21 @@ def test_bundles_in_one_process_keep_their_modules_apart(tmp_path: Path) -> None
     for _ in range(2):
         for factor, original in zip((2, 3), opened, strict=True):
             assert original.predict(FIELDS, COLUMNS)["value"].tolist() == [factor, 2 * factor]
+
+
+def test_odd_modules_of_libraries_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PyTorch has them: something that is no module, or answers whatever it is asked for."""
+
+    class Odd(ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            return object()
+
+    monkeypatch.setitem(sys.modules, "odd_library", Odd("odd_library"))
+    monkeypatch.setitem(sys.modules, "odder_library", None)
+    assert answers(bundle(tmp_path, {"model.py": "def predict(t):\n    return t['a']\n"}))
+    BundleModules(tmp_path / "other").enter()
+    assert "odd_library" in sys.modules
+    assert "model" not in sys.modules
 
 
 def test_requirements_come_from_the_manifest_or_the_files_beside_it(tmp_path: Path) -> None:

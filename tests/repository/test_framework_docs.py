@@ -18,14 +18,14 @@ from tests.app.conftest import Running, running_on
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+NOT_FRAMEWORKS: Final = {"verify-and-eject", "when-a-model-does-not-compile"}
 PAGES = [
     *sorted((DOCS / "frameworks").glob("*.md")),
-    DOCS / "verify-and-eject.md",
-    DOCS / "when-a-model-does-not-compile.md",
+    *(path for path in sorted(DOCS.glob("*.md")) if path.stem in NOT_FRAMEWORKS),
 ]
 # What the blocks of a page import, where it is not called as the page.
 LIBRARIES: Final = {"scikit-learn": "sklearn", "pytorch": "torch", "pmml": "sklearn", "scorecards": "pandas"}
-NO_LIBRARY: Final = {"index", "python", "verify-and-eject", "when-a-model-does-not-compile"}
+NO_LIBRARY: Final = {"index", "python", *NOT_FRAMEWORKS}
 FENCE: Final = re.compile(r"^```(\w*).*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # The addresses that pages name are those of a Tsavo that was started without options.
 USUAL: Final = {"http://127.0.0.1:8080": "gateway", "http://127.0.0.1:8090": "console"}

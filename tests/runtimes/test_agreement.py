@@ -42,6 +42,14 @@ def test_labels_may_differ_on_a_tie_only() -> None:
     assert comparison.bad.tolist() == [False, True, False]
 
 
+def test_text_is_equal_or_not() -> None:
+    signature = Signature((Field("x", "float64"),), (Output("size", "string"),), "generic")
+    one, other = np.array(["small", None, "a"], dtype=object), np.array(["small", None, "b"], dtype=object)
+    comparison = compare(signature, {"size": one}, {"size": other})
+    assert comparison.bad.tolist() == [False, False, True]
+    assert comparison.label_mismatches == 1
+
+
 def test_another_shape_is_a_disagreement() -> None:
     assert not compare(VALUE, {"value": np.zeros((2, 1))}, {"value": np.zeros(2)}).agrees
 

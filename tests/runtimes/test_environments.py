@@ -194,7 +194,7 @@ def test_the_wished_python_or_ours_with_a_note(offline: Environments) -> None:
     [
         "-e .",
         "--editable=../x",
-        "--index-url https://registry.invalid",
+        "-i https://registry.invalid",
         "--find-links /tmp",
         "-r other.txt",
         "-c constraints.txt",
@@ -209,7 +209,7 @@ def test_the_wished_python_or_ours_with_a_note(offline: Environments) -> None:
         "C:\\six",
         "six==${HOME}",
         "six==1.0 --hash=sha256:00",
-        "six\n--index-url=x",
+        "six\n--pre",
         "six;",
         "",
         "???",

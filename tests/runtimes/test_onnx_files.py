@@ -166,7 +166,7 @@ def test_operators_of_others_are_refused(tmp_path: Path) -> None:
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 2])
     model = _own([helper.make_node("Exfiltrate", ["x"], ["y"], domain="evil")], [x], [y])
     model.opset_import.append(helper.make_opsetid("evil", 1))
-    with pytest.raises(Refused, match="cannot run"):
+    with pytest.raises(Refused, match="operators that are not ONNX's own"):
         _prepare(model, tmp_path)
 
 

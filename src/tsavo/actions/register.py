@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from tsavo.actions.control_plane import ControlPlane
-from tsavo.formats import CODE_CARRYING, sniff
+from tsavo.formats import CODE_CARRYING, sniff_file
 from tsavo.governance import Principal, Right, audit, require
 from tsavo.registry import add_model, add_version, find_by_digest, find_model, update_brief, version_digest
 from tsavo.runtimes import (
@@ -104,8 +104,7 @@ def register(
     """
     require(who, Right.REGISTER)
     check_name(order.model, "model")
-    with order.source.open("rb") as file:
-        source_format = sniff(file.read(8192))
+    source_format = sniff_file(order.source, order.source_name)
     if order.trusted and source_format in _VOUCHED_FOR:
         require(who, Right.TRUST)
     job = PrepareJob(

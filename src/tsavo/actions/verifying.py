@@ -6,23 +6,29 @@ model is read in a worker process; a version that cannot be asked any more is a 
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from tsavo.actions.control_plane import ControlPlane
+from tsavo.formats.needed_libraries import needed_libraries, perhaps_needed, pinned
 from tsavo.governance import Principal, Right, require
 from tsavo.registry import add_verification, get_version, versions_after
-from tsavo.runtimes.verification import ask_again
-from tsavo.runtimes.verify_jobs import Found, VerifyAnswer, VerifyItem, VerifyJob
-from tsavo.vocabulary import Golden, TsavoError, Verification, VerifiedPage, Version, VersionRef
+from tsavo.runtimes import Lock, VerifyItem, VerifyJob, ask_again, holding
+from tsavo.runtimes.requirements import checked
+from tsavo.runtimes.verify_jobs import Found, Side, VerifyAnswer
+from tsavo.vocabulary import Golden, Invalid, TsavoError, Verification, VerifiedPage, Version, VersionRef
 
 __all__ = ["verify", "verify_next"]
 
 # A page is what a caller waits for in one request: an original costs seconds, a compiled model milliseconds.
 _PAGE_COST: Final = 50
 _ORIGINAL_COST: Final = 10
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def verify(
@@ -40,13 +46,16 @@ def verify(
     ------
     NotFound
         When there is no such version.
-    Invalid, Unavailable
-        When there is no environment with these libraries.
+    Invalid
+        When the libraries are not written as in a requirements file.
+    Unavailable
+        When an environment with these libraries cannot be made now.
     """
     require(who, Right.REGISTER)
+    wanted = tuple(checked(requirements))
     with plane.database.read() as connection:
         version = get_version(connection, ref)
-    return _verified(plane, who, [version], tuple(requirements))[0]
+    return _verified(plane, who, [version], wanted)[0]
 
 
 def verify_next(
@@ -65,9 +74,14 @@ def verify_next(
         The `last` of the page before.
     model
         Versions of this model only.
+
+    Raises
+    ------
+    Invalid, Unavailable
+        As `verify`.
     """
     require(who, Right.REGISTER)
-    wanted = tuple(requirements)
+    wanted = tuple(checked(requirements))
     with plane.database.read() as connection:
         versions, before, total = versions_after(connection, after, model=model, limit=_PAGE_COST)
     page = _affordable(versions, wanted)
@@ -137,16 +151,79 @@ def _asked(answer: VerifyAnswer) -> list[_Asked]:
 
 
 def _ask_original(plane: ControlPlane, version: Version, requirements: tuple[str, ...]) -> _Asked:
+    """Ask the source in its own framework, in the kind of process that serves such versions."""
+    if not requirements:
+        if version.environment is None:
+            return _ask_under(plane, version, Path(sys.executable), "prediction")
+        try:
+            text = plane.artifacts.get(version.environment.lock).decode()
+            lock = Lock.of(text, version.environment.python)
+            return _ask_beside(plane, version, lock, "prediction")
+        except TsavoError as error:
+            return _Asked(Found("breaks", str(error)))
+    if version.lineage.framework.startswith("onnx"):
+        return _Asked(Found("no-rows", "it came as ONNX, which none of these libraries has a say in"))
+    libraries, perhaps = needed_libraries(version), perhaps_needed(version)
+    while True:
+        try:
+            lock = _lock(plane, version, requirements, libraries)
+        except Invalid as error:
+            return _Asked(Found("breaks", str(error)))
+        asked = _ask_beside(plane, version, lock, "expected")
+        missed = [name for name in perhaps if name not in libraries and _names(asked.found, name)]
+        if not missed:
+            return asked
+        libraries |= {name: perhaps[name] for name in missed}
+
+
+def _names(found: Found, library: str) -> bool:
+    """Whether an answer that did not come says that it wants this library."""
+    return found.verdict == "breaks" and library.removesuffix("-cpu") in found.summary
+
+
+def _ask_beside(plane: ControlPlane, version: Version, lock: Lock, against: Side) -> _Asked:
+    asked = _ask_under(plane, version, plane.environments.ensure(lock), against)
+    return msgspec.structs.replace(asked, libraries=pinned(lock.requirements), python=lock.python)
+
+
+def _ask_under(plane: ControlPlane, version: Version, python: Path, against: Side) -> _Asked:
     item = msgspec.structs.replace(
         _item(plane, version),
         runtime="python",
-        model=plane.artifacts.path(version.lineage.source_digest),
-        against="expected" if requirements else "prediction",
+        model=plane.artifacts.path(version.lineage.source_digest).resolve(),
+        against=against,
     )
     try:
-        return _asked(ask_again(VerifyJob((item,)), plane.work))[0]
+        with holding(
+            python, item.model, item.format, item.hints, trusted=item.trusted, work=plane.work
+        ) as connection:
+            return _asked(ask_again(VerifyJob((item,), remote=connection.fileno()), plane.work))[0]
     except TsavoError as error:
         return _Asked(Found("breaks", str(error)))
+
+
+def _lock(
+    plane: ControlPlane, version: Version, requirements: tuple[str, ...], libraries: dict[str, str]
+) -> Lock:
+    """An environment with `requirements`, and with `libraries` as they were, for these are not the question.
+
+    Where that does not go together, the other libraries follow.
+    """
+    asked = {_name(line) for line in requirements}
+    others = {name: found for name, found in libraries.items() if _name(name) not in asked}
+    python = version.environment.python if version.environment else version.lineage.python or None
+    try:
+        return plane.environments.lock(
+            [*requirements, *(f"{name}=={found}" for name, found in others.items())], python
+        )
+    except Invalid:
+        return plane.environments.lock([*requirements, *others], python)
+
+
+def _name(requirement: str) -> str:
+    """The distribution that a requirement is about; builds for processors alone are the same one."""
+    found = _NAME.match(requirement.strip())
+    return "" if found is None else re.sub(r"[-_.]+", "-", found[0]).lower().removesuffix("-cpu")
 
 
 def _item(plane: ControlPlane, version: Version) -> VerifyItem:

@@ -34,6 +34,7 @@ from tsavo.vocabulary import Environment, TsavoError, Version
 __all__ = ["main"]
 
 _THREADS: Final = 4
+_LAST_SHADOWS_SECONDS: Final = 1.0
 
 
 def main() -> None:
@@ -77,8 +78,11 @@ async def _serve(child: Child) -> None:
     finally:
         gateway.ready = False
         await loop.run_in_executor(threads, follower.stop)
-        await plane.close()
+        closing = asyncio.ensure_future(plane.close())
+        # A shadow that hangs in a worker process must not keep us.
+        await asyncio.wait([closing], timeout=_LAST_SHADOWS_SECONDS)
         await workers.close()
+        await closing
         await loop.run_in_executor(None, journal.close)
         database.close()
 

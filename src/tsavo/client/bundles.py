@@ -17,6 +17,7 @@ import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -46,6 +47,8 @@ _URI: Final = re.compile(r"(models|runs|mlflow-artifacts):/")
 _RUN: Final = re.compile(r"^run_id: ['\"]?([0-9a-f]{8,64})", re.MULTILINE)
 _BY_CUSTOM: Final = ("predict", "model", "Model")
 _BESIDE: Final = ("requirements.txt", "pyproject.toml")
+# What MLflow notes about how a folder was fetched; no part of the model.
+_FETCHED: Final = ("registered_model_meta",)
 
 
 class Bundle(NamedTuple):
@@ -114,7 +117,7 @@ def pack_folder(folder: Path) -> Bundle:
     """
     name = folder.resolve().name
     if (folder / MLMODEL).is_file():
-        return Bundle(name, pack(dict(_files(folder, ())), MLMODEL))
+        return Bundle(name, pack(dict(_files(folder, _FETCHED)), MLMODEL))
     settings = _settings(folder)
     entry = settings.get("entry") or _entry_by_custom(folder)
     if entry is None:
@@ -191,13 +194,9 @@ def fetch_mlflow(uri: str, tracking_uri: str | None = None) -> Bundle:
             next_step="pip install 'tsavo[mlflow]', or register a folder that holds the model",
         ) from error
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    with tempfile.TemporaryDirectory(prefix="tsavo-mlflow-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="tsavo-mlflow-") as scratch, _tracking(mlflow, tracking_uri):
         try:
-            found = Path(
-                mlflow.artifacts.download_artifacts(
-                    artifact_uri=uri, dst_path=scratch, tracking_uri=tracking_uri
-                )
-            )
+            found = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch))
         except (MlflowException, OSError) as error:
             raise Unavailable(
                 "MLflow does not give this model",
@@ -214,7 +213,21 @@ def fetch_mlflow(uri: str, tracking_uri: str | None = None) -> Bundle:
             )
         run = _RUN.search((found / MLMODEL).read_text())
         name = uri if run is None else f"{uri} (run {run[1]})"
-        return Bundle(name, pack(dict(_files(found, ())), MLMODEL))
+        return Bundle(name, pack(dict(_files(found, _FETCHED)), MLMODEL))
+
+
+@contextmanager
+def _tracking(mlflow: Any, uri: str | None) -> Iterator[None]:
+    """Let MLflow ask the server `uri`; the registry of models has no other way to be told."""
+    if uri is None:
+        yield
+        return
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 def _python(files: Mapping[str, Path | bytes], entry: str) -> bytes:

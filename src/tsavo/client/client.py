@@ -202,7 +202,7 @@ class Client(VersionQuestions):
             with told_meanwhile(self.url, ticket, progress):
                 return self._upload(f"/api/models/{name}/versions", files, options)
         except Untrusted as error:
-            if isinstance(given.content, bytes) and not trust:
+            if not isinstance(source, str | Path) and not trust:
                 error.next_step = (
                     "register it with trust=True if you vouch for it; it is then written as a pickle"
                 )

@@ -12,11 +12,11 @@ import msgspec
 import numpy.typing as npt
 
 from tsavo.endpoints.loaded import LoadedVersion, VersionShelf, project
-from tsavo.vocabulary import Batch, Challenger, Signature
+from tsavo.vocabulary import Batch, Challenger, Signature, VersionRef
 
 __all__ = ["ShadowQueue", "ShadowWork"]
 
-# Rows that may wait: enough for a burst, little enough that memory stays bounded.
+# Rows that may wait for one challenger: enough for a burst, little enough that memory stays bounded.
 _MOST_ROWS: Final = 100_000
 
 
@@ -37,7 +37,7 @@ _Record: TypeAlias = Callable[
 
 
 class ShadowQueue:
-    """A bounded queue with one consumer; what does not fit is skipped and counted.
+    """A bounded queue for each challenger: a slow one delays no other, and what does not fit is skipped and counted.
 
     Parameters
     ----------
@@ -48,44 +48,55 @@ class ShadowQueue:
     def __init__(self, shelf: VersionShelf, record: _Record) -> None:
         self._shelf = shelf
         self._record = record
-        self._waiting: deque[tuple[ShadowWork, Challenger]] = deque()
-        self._rows = 0
-        self._consumer: asyncio.Task[None] | None = None
+        self._lines: dict[VersionRef, _Line] = {}
         self.skipped = 0
 
     def offer(self, work: ShadowWork, challengers: Sequence[Challenger]) -> None:
         """Queue `work` for each challenger, or skip it when too much is waiting."""
         for challenger in challengers:
-            if self._rows + work.batch.rows > _MOST_ROWS and self._waiting:
+            line = self._lines.get(challenger.version)
+            if line is None:
+                line = self._lines[challenger.version] = _Line()
+                line.consumer = asyncio.get_running_loop().create_task(
+                    self._consume(challenger.version, line)
+                )
+            if line.rows + work.batch.rows > _MOST_ROWS and line.waiting:
                 self.skipped += 1
                 continue
-            self._waiting.append((work, challenger))
-            self._rows += work.batch.rows
-        if self._consumer is None and self._waiting:
-            self._consumer = asyncio.get_running_loop().create_task(self._consume())
+            line.waiting.append(work)
+            line.rows += work.batch.rows
 
     async def close(self) -> None:
         """Wait until all that was queued is scored and recorded."""
-        while self._consumer is not None:
-            await asyncio.wait([self._consumer])
+        while consumers := [line.consumer for line in self._lines.values() if line.consumer is not None]:
+            await asyncio.wait(consumers)
 
-    async def _consume(self) -> None:
+    async def _consume(self, version: VersionRef, line: _Line) -> None:
         try:
-            while self._waiting:
+            while line.waiting:
                 # Callers first: everything that is ready on the loop runs before the next shadow.
                 await asyncio.sleep(0)
-                work, challenger = self._waiting.popleft()
-                self._rows -= work.batch.rows
+                work = line.waiting.popleft()
+                line.rows -= work.batch.rows
                 try:
-                    await self._score(work, challenger)
+                    await self._score(work, version)
                 except Exception:  # a shadow may fail in any way; it only loses its own record
                     self.skipped += 1
         finally:
-            self._consumer = None
+            del self._lines[version]
 
-    async def _score(self, work: ShadowWork, challenger: Challenger) -> None:
-        shadow = await self._shelf.get(challenger.version)
+    async def _score(self, work: ShadowWork, version: VersionRef) -> None:
+        shadow = await self._shelf.get(version)
         batch = project(work.batch, work.signature, shadow.signature)
         started = time.perf_counter_ns()
         outputs = await shadow.predict(batch)
         await self._record(work, shadow, batch, outputs, (time.perf_counter_ns() - started) // 1000)
+
+
+class _Line:
+    """What waits for one challenger."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[ShadowWork] = deque()
+        self.rows = 0
+        self.consumer: asyncio.Task[None] | None = None

@@ -7,6 +7,6 @@ that answers as the original does. It must never start a process, decide who is 
 Importing this package is cheap: the modules that need scikit-learn or ONNX are imported by the worker alone.
 """
 
-from tsavo.formats.sniffing import CODE_CARRYING, check_trust, sniff
+from tsavo.formats.sniffing import CODE_CARRYING, check_trust, sniff, sniff_file
 
-__all__ = ["CODE_CARRYING", "check_trust", "sniff"]
+__all__ = ["CODE_CARRYING", "check_trust", "sniff", "sniff_file"]

@@ -91,12 +91,12 @@ def from_decision(graph: Graph, estimator: Any, decision: str) -> tuple[Answer, 
     return classified(graph, estimator, index, None)
 
 
-def normalized(graph: Graph, shares: str, classes: int) -> str:
-    """Shares [n, classes] over their sum; all alike where they sum to zero."""
+def normalized(graph: Graph, shares: str, classes: int, *, of_nothing: float | None = None) -> str:
+    """Shares [n, classes] over their sum; all alike, or `of_nothing`, where they sum to zero."""
     total = graph.node("ReduceSum", shares, graph.constant(np.array([1], np.int64)), keepdims=1)
     nothing = graph.node("Equal", total, graph.constant(np.zeros((1, 1))))
     whole = graph.node("Where", nothing, graph.constant(np.ones((1, 1))), total)
-    alike = graph.constant(np.full((1, classes), 1.0 / classes))
+    alike = graph.constant(np.full((1, classes), 1.0 / classes if of_nothing is None else of_nothing))
     return graph.node("Where", nothing, alike, graph.node("Div", shares, whole))
 
 

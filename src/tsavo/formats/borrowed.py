@@ -102,8 +102,8 @@ def _convert(graph: Graph, estimator: Any, table: Table) -> ModelProto:
                 options=options,
                 target_opset={"": ONNX_OPSET, "ai.onnx.ml": _OLD_ML_OPSET},
             )
-    except Exception as error:  # a converter may fail in any way; all of them mean that this road is closed
-        raise CannotCompile(f"{type(estimator).__name__} has no converter that works") from error
+    except Exception:  # a converter may fail in any way; all of them mean that this road is closed
+        raise CannotCompile(f"{type(estimator).__name__} has no converter that works") from None
     if {entry.domain for entry in model.opset_import} - {"", "ai.onnx", "ai.onnx.ml"} or model.functions:
         raise CannotCompile(f"{type(estimator).__name__} needs operators that onnxruntime does not have")
     return model

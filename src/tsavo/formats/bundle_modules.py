@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
@@ -46,12 +47,15 @@ class BundleModules:
     def _leave(self) -> None:
         if self._root in sys.path:
             sys.path.remove(self._root)
-        self._kept = {name: module for name, module in sys.modules.items() if self._owns(module)}
+        self._kept = {name: module for name, module in list(sys.modules.items()) if self._owns(module)}
         for name in self._kept:
             del sys.modules[name]
         BundleModules._present = None
 
     def _owns(self, module: ModuleType | None) -> bool:
+        # Its own attributes and no others: some libraries' modules make up an answer to any question.
+        known = getattr(module, "__dict__", {})
+        path = known.get("__path__")
         # A package without __init__.py has a path and no file.
-        places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+        places = [known.get("__file__"), *(path if isinstance(path, Iterable) else ())]
         return any(isinstance(place, str) and place.startswith(f"{self._root}/") for place in places)

@@ -32,7 +32,8 @@ def _one(roads: Roads, graph: Graph, part: Any, table: Table) -> str:
     if part.method == "temperature":
         return _temperature(graph, part, scores, width)
     columns = [
-        _calibrator(graph, calibrator, graph.column(scores, at)) for at, calibrator in enumerate(part.calibrators)
+        _calibrator(graph, calibrator, graph.column(scores, at))
+        for at, calibrator in enumerate(part.calibrators)
     ]
     if len(part.classes) == 2:
         return with_complement(graph, columns[0])
@@ -44,7 +45,9 @@ def _calibrator(graph: Graph, calibrator: Any, score: str) -> str:
     if type(calibrator).__name__ == "IsotonicRegression":
         return _interpolated(graph, calibrator, score)
     scaled = graph.node("Mul", score, graph.constant(np.array([[-float(calibrator.a_)]])))
-    return graph.node("Sigmoid", graph.node("Sub", scaled, graph.constant(np.array([[float(calibrator.b_)]]))))
+    return graph.node(
+        "Sigmoid", graph.node("Sub", scaled, graph.constant(np.array([[float(calibrator.b_)]])))
+    )
 
 
 def _temperature(graph: Graph, part: Any, scores: str, width: int) -> str:
@@ -66,7 +69,9 @@ def _temperature(graph: Graph, part: Any, scores: str, width: int) -> str:
 def _interpolated(graph: Graph, model: Any, values: str) -> str:
     """[n, 1]: linear between the knots of an isotonic regression, flat beyond them."""
     if model.out_of_bounds != "clip":
-        raise CannotCompile(f"an isotonic regression that does not clip (out_of_bounds='{model.out_of_bounds}')")
+        raise CannotCompile(
+            f"an isotonic regression that does not clip (out_of_bounds='{model.out_of_bounds}')"
+        )
     knots = np.asarray(model.X_thresholds_, np.float64)
     heights = np.asarray(model.y_thresholds_, np.float64)
     widths, rises = np.diff(knots), np.diff(heights)

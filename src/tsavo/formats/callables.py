@@ -67,6 +67,8 @@ class CallableOriginal(Original):
         When it is none of these.
     """
 
+    uncompiled = "it is Python code of its author"
+
     def __init__(self, model: Any, hints: Hints, modules: BundleModules | None = None) -> None:
         self._call = _callable(model)
         self._modules = modules

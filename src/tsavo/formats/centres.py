@@ -8,14 +8,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tsavo.formats.answers import Answer, classified
-from tsavo.formats.graph import CannotCompile, Graph, Table
+from tsavo.formats.answers import Answer
+from tsavo.formats.graph import Graph, Table
 from tsavo.formats.kernel_methods import squared_distances
 
-__all__ = ["CENTRES", "distances_to_centres", "nearest"]
+__all__ = ["CENTRES", "distances_to_centres", "nearest_by_distance"]
 
 
-def nearest(graph: Graph, matrix: str, centres: npt.NDArray[Any]) -> str:
+def _nearest(graph: Graph, matrix: str, centres: npt.NDArray[Any]) -> str:
     """[n] int64: the number of the nearest of `centres` [k, columns] by Euclidean distance."""
     kept = np.asarray(centres, np.float64)
     cross = graph.node("MatMul", matrix, graph.constant(np.ascontiguousarray(-2.0 * kept.T)))
@@ -24,20 +24,29 @@ def nearest(graph: Graph, matrix: str, centres: npt.NDArray[Any]) -> str:
     return graph.node("ArgMin", scores, axis=1, keepdims=0)
 
 
+def nearest_by_distance(graph: Graph, matrix: str, centres: npt.NDArray[Any]) -> str:
+    """[n] int64: the same, and the first one where a row is so far out that all distances are one number."""
+    kept = np.asarray(centres, np.float64)
+    cross = graph.node("MatMul", matrix, graph.constant(np.ascontiguousarray(-2.0 * kept.T)))
+    squares = graph.node("Mul", matrix, matrix)
+    length = graph.node("ReduceSum", squares, graph.constant(np.array([1], np.int64)), keepdims=1)
+    partial = graph.node("Add", cross, graph.constant((kept**2).sum(axis=1)[None, :]))
+    return graph.node("ArgMin", graph.node("Add", partial, length), axis=1, keepdims=0)
+
+
+def _k_means(graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
+    return (Answer("label", _nearest(graph, graph.matrix(table), model.cluster_centers_), "int64"),)
+
+
 def _labelled(graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
-    return (Answer("label", nearest(graph, graph.matrix(table), model.cluster_centers_), "int64"),)
+    at = nearest_by_distance(graph, graph.matrix(table), np.asarray(model.cluster_centers_))
+    return (Answer("label", at, "int64"),)
 
 
 def _birch(graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
-    at = nearest(graph, graph.matrix(table), model.subcluster_centers_)
+    at = nearest_by_distance(graph, graph.matrix(table), np.asarray(model.subcluster_centers_))
     labels = np.asarray(model.subcluster_labels_, np.int64)
     return (Answer("label", graph.node("Gather", graph.constant(labels), at), "int64"),)
-
-
-def _nearest_centroid(graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
-    if model.metric != "euclidean" or hasattr(model, "predict_proba"):
-        raise CannotCompile("a NearestCentroid with probabilities or another distance than the Euclidean one")
-    return classified(graph, model, nearest(graph, graph.matrix(table), model.centroids_), None)
 
 
 def distances_to_centres(graph: Graph, model: Any, table: Table) -> Table:
@@ -50,9 +59,8 @@ def distances_to_centres(graph: Graph, model: Any, table: Table) -> Table:
 CENTRES: Final[dict[str, Callable[[Graph, Any, Table], tuple[Answer, ...]]]] = {
     "AffinityPropagation": _labelled,
     "Birch": _birch,
-    "KMeans": _labelled,
+    "KMeans": _k_means,
     "MeanShift": _labelled,
-    "MiniBatchKMeans": _labelled,
-    "NearestCentroid": _nearest_centroid,
+    "MiniBatchKMeans": _k_means,
 }
 """Class name in scikit-learn -> what compiles it."""

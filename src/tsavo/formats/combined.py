@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 
 from tsavo.formats.answers import Answer, classified, from_scores, valued
-from tsavo.formats.centres import nearest
+from tsavo.formats.centres import nearest_by_distance
 from tsavo.formats.graph import CannotCompile, Graph, Table
 from tsavo.formats.projections import apply_function
-from tsavo.formats.roads import Roads, named, response
+from tsavo.formats.roads import Roads, constant_rows, named, response
 from tsavo.formats.several_targets import as_column
 from tsavo.formats.sklearn_models import label_sets
 
@@ -173,7 +173,9 @@ def _threshold(roads: Roads, graph: Graph, model: Any, table: Table) -> tuple[An
     used = next(name for name in methods if hasattr(inner, name))
     answers = roads.predict(graph, inner, table)
     by_shares = used == "predict_proba"
-    positive = 1 if model.pos_label is None else int(np.flatnonzero(model.classes_ == model.pos_label)[0])
+    scorer = getattr(model, "_curve_scorer", None)
+    named_class = model.pos_label if scorer is None else scorer._get_pos_label()
+    positive = 1 if named_class is None else int(np.flatnonzero(model.classes_ == named_class)[0])
     if by_shares:
         score = graph.column(named(answers, "probabilities").tensor, positive)
     else:
@@ -193,7 +195,7 @@ def _output_code(roads: Roads, graph: Graph, model: Any, table: Table) -> tuple[
     """Dietterich & Bakiri, "Error-Correcting Output Codes" (1995): the class with the nearest code."""
     columns = [response(roads, graph, part, table)[0] for part in model.estimators_]
     joined = graph.node("Concat", *columns, axis=1)
-    return classified(graph, model, nearest(graph, joined, model.code_book_), None)
+    return classified(graph, model, nearest_by_distance(graph, joined, model.code_book_), None)
 
 
 def _transformed_target(roads: Roads, graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
@@ -218,26 +220,26 @@ def _untransformed(graph: Graph, transformer: Any, values: str) -> str:
     return graph.node("Add", scaled, graph.constant(np.asarray(shift, np.float64).reshape(1, -1)))
 
 
+def _selecting(roads: Roads, graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
+    """A selection that answers with the estimator it was made with."""
+    return roads.predict(graph, model.estimator_, table.select(np.flatnonzero(model.get_support()).tolist()))
+
+
 def _dummy_classifier(_roads: Roads, graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
     if model.strategy not in {"prior", "most_frequent", "constant"} or label_sets(model) is not None:
         raise CannotCompile(f"a DummyClassifier that draws by chance (strategy='{model.strategy}')")
     row = np.zeros((1, model.n_features_in_)) if hasattr(model, "n_features_in_") else np.zeros((1, 1))
     shares = np.asarray(model.predict_proba(row), np.float64)
     index = int(np.flatnonzero(model.classes_ == model.predict(row)[0])[0])
-    number = graph.node("Cast", graph.flatten(_constant(graph, table, np.array([[float(index)]]))), to=7)
-    return classified(graph, model, number, _constant(graph, table, shares))
+    number = graph.node("Cast", graph.flatten(constant_rows(graph, table, np.array([[float(index)]]))), to=7)
+    return classified(graph, model, number, constant_rows(graph, table, shares))
 
 
 def _dummy_regressor(_roads: Roads, graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
     values = np.asarray(model.constant_, np.float64).reshape(1, -1)
-    return valued(graph, _constant(graph, table, values), None if values.shape[1] == 1 else values.shape[1])
-
-
-def _constant(graph: Graph, table: Table, row: Any) -> str:
-    """[n, k]: the same row for every row of the table."""
-    rows = graph.node("Shape", table[0].tensor, start=0, end=1)
-    shape = graph.node("Concat", rows, graph.constant(np.array([row.shape[1]], np.int64)), axis=0)
-    return graph.node("Expand", graph.constant(row), shape)
+    return valued(
+        graph, constant_rows(graph, table, values), None if values.shape[1] == 1 else values.shape[1]
+    )
 
 
 COMBINED: Final[dict[str, Callable[[Roads, Graph, Any, Table], tuple[Answer, ...]]]] = {
@@ -249,6 +251,8 @@ COMBINED: Final[dict[str, Callable[[Roads, Graph, Any, Table], tuple[Answer, ...
     "DummyRegressor": _dummy_regressor,
     "FixedThresholdClassifier": _threshold,
     "OutputCodeClassifier": _output_code,
+    "RFE": _selecting,
+    "RFECV": _selecting,
     "StackingClassifier": _stacking,
     "StackingRegressor": _stacking,
     "TransformedTargetRegressor": _transformed_target,

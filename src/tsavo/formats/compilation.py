@@ -1,29 +1,78 @@
 """Compiles a fitted scikit-learn estimator or pipeline to ONNX.
 
-Our own compilers (`preprocessing`, `linear`, `ensembles`) handle the steps most models are made of, in float64 and
-with scikit-learn's meaning of missing values. A step they do not know is borrowed from skl2onnx and spliced in.
+Our own compilers handle the steps that most models are made of, in float64 and with scikit-learn's meaning of missing
+values. They are grouped by what they compute:
+
+============================================== ================================================================
+`preprocessing`, `projections`                 transformers: imputers, scalers, encoders; new columns
+`linear`, `bayes`, `networks`, `centres`       models that are a formula
+`kernel_methods`                               models that keep rows of their training data
+`ensembles` (and `boosters`)                   trees
+`combined`, `calibration`, `one_against`       estimators that ask others
+`several_targets`                              several targets at once
+============================================== ================================================================
+
+A step they do not know is borrowed from skl2onnx and spliced in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 from onnx import ModelProto
 
-from tsavo.formats.answers import Answer, from_scores, valued
+from tsavo.formats.answers import Answer, valued
+from tsavo.formats.bayes import LIKELIHOODS
 from tsavo.formats.borrowed import borrow_predictor, borrow_transformer
-from tsavo.formats.ensembles import ENSEMBLES
+from tsavo.formats.calibration import CALIBRATED
+from tsavo.formats.centres import CENTRES
+from tsavo.formats.combined import COMBINED, COMBINED_DECISIONS
+from tsavo.formats.ensembles import ENSEMBLE_DECISIONS, ENSEMBLES
 from tsavo.formats.graph import CannotCompile, Graph, NeedsOlderTrees, Table
-from tsavo.formats.linear import LINEAR
+from tsavo.formats.kernel_methods import KERNEL_DECISIONS, KERNEL_METHODS
+from tsavo.formats.linear import LINEAR, LINEAR_DECISIONS
+from tsavo.formats.networks import NETWORKS
+from tsavo.formats.one_against import ONE_AGAINST, ONE_AGAINST_DECISIONS
 from tsavo.formats.preprocessing import TRANSFORMERS
+from tsavo.formats.projections import PROJECTIONS
+from tsavo.formats.several_targets import SEVERAL_TARGETS
 from tsavo.vocabulary import Field
 
-__all__ = ["Compiled", "compile_estimator", "kind_of"]
+__all__ = ["Compiled", "compile_estimator", "compile_graph", "kind_of"]
 
-_SEARCHES = frozenset({"GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV"})
+_SEARCHES: Final = frozenset(
+    {"GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV"}
+)
+_HISTOGRAMS: Final = frozenset({"HistGradientBoostingClassifier", "HistGradientBoostingRegressor"})
+_ALONE: Final = {**ENSEMBLES, **LINEAR, **LIKELIHOODS, **CENTRES, **KERNEL_METHODS, **NETWORKS}
+_WITH_MEMBERS: Final = {**COMBINED, **CALIBRATED, **ONE_AGAINST, **SEVERAL_TARGETS}
+_STEPS: Final = {**TRANSFORMERS, **PROJECTIONS}
+_DECISIONS: Final = {**LINEAR_DECISIONS, **ENSEMBLE_DECISIONS, **KERNEL_DECISIONS}
+_DECISIONS_WITH_MEMBERS: Final = {**COMBINED_DECISIONS, **ONE_AGAINST_DECISIONS}
+_NEIGHBOURS: Final = "it looks for the nearest rows of its training data, and equally near ones have no order"
+_WORDS: Final = "it splits text into words by a pattern of Python's, which ONNX does not have"
+# What has no form in ONNX that answers in the same way, and why; asking skl2onnx would only cost time.
+_NO_ROAD: Final = {
+    "BisectingKMeans": "it decides cluster by cluster on the way down a tree of clusters",
+    "CategoricalNB": "it refuses numbers that it has not seen, and a compiled graph cannot refuse",
+    "CountVectorizer": _WORDS,
+    "HashingVectorizer": _WORDS,
+    "IterativeImputer": "it fills gaps in several rounds, each with a model of every column",
+    "KNNImputer": _NEIGHBOURS,
+    "KNeighborsClassifier": _NEIGHBOURS,
+    "KNeighborsRegressor": _NEIGHBOURS,
+    "LocalOutlierFactor": _NEIGHBOURS,
+    "NMF": "it solves an optimisation for each row",
+    "NearestCentroid": "no converter for it is known",
+    "RadiusNeighborsClassifier": _NEIGHBOURS,
+    "RadiusNeighborsRegressor": _NEIGHBOURS,
+    "SplineTransformer": "it computes splines, which ONNX does not have",
+    "TfidfVectorizer": _WORDS,
+}
 
 
 class Compiled(msgspec.Struct, frozen=True):
@@ -58,16 +107,27 @@ def compile_estimator(estimator: Any, fields: Sequence[Field], *, float32: bool 
     CannotCompile
         When a step has no way to ONNX.
     """
+    return compile_graph(
+        lambda graph, table: _Roads().predict(graph, estimator, table), fields, float32=float32
+    )
+
+
+def compile_graph(
+    build: Callable[[Graph, Table], tuple[Answer, ...]], fields: Sequence[Field], *, float32: bool = False
+) -> Compiled:
+    """Compile what `build` puts into a graph whose input columns are `fields`; see `compile_estimator`."""
     try:
-        return _compile(Graph(5, float32=float32), estimator, fields)
+        return _compile(Graph(5, float32=float32), build, fields)
     except NeedsOlderTrees:
         try:
-            return _compile(Graph(3, float32=float32), estimator, fields)
+            return _compile(Graph(3, float32=float32), build, fields)
         except NeedsOlderTrees as error:
             raise CannotCompile("two kinds of tree ensembles that need different operators") from error
 
 
-def _compile(graph: Graph, estimator: Any, fields: Sequence[Field]) -> Compiled:
+def _compile(
+    graph: Graph, build: Callable[[Graph, Table], tuple[Answer, ...]], fields: Sequence[Field]
+) -> Compiled:
     cells: list[Any] = [None] * len(fields)
     numbers = [at for at, field in enumerate(fields) if field.dtype != "string"]
     strings = [at for at, field in enumerate(fields) if field.dtype == "string"]
@@ -75,7 +135,7 @@ def _compile(graph: Graph, estimator: Any, fields: Sequence[Field]) -> Compiled:
         _place(cells, graph.input("numbers", "number", numbers), numbers)
     if strings:
         _place(cells, graph.input("strings", "string", strings), strings)
-    answers = _predict(graph, estimator, Table(cells))
+    answers = build(graph, Table(cells))
     model = graph.model([(answer.name, answer.tensor, answer.dtype, answer.width) for answer in answers])
     width = "float32" if graph.float32 else "float64"
     precision = (
@@ -95,168 +155,170 @@ def kind_of(estimator: Any) -> str:
     return cls.__name__ if cls.__module__.partition(".")[0] == "sklearn" else ""
 
 
-def _predict(graph: Graph, estimator: Any, table: Table) -> tuple[Answer, ...]:
-    kind = kind_of(estimator)
-    if not kind:
-        cls = type(estimator)
+def _foreign(estimator: Any) -> Callable[[Graph, Any, Table], tuple[Answer, ...]]:
+    """What compiles an estimator of another library, such as XGBoost's, inside a pipeline."""
+    cls = type(estimator)
+    # Loaded when it is first needed: it knows libraries that may not be there.
+    boosters = import_module("tsavo.formats.boosters").BOOSTERS
+    found = boosters.get(cls.__module__.partition(".")[0])
+    if found is None:
         raise CannotCompile(f"{cls.__module__}.{cls.__qualname__} is not part of scikit-learn")
-    if kind == "Pipeline":
-        return _pipeline_answers(graph, estimator, table)
-    if kind in _SEARCHES:
-        return _predict(graph, estimator.best_estimator_, table)
-    if kind in {"HistGradientBoostingClassifier", "HistGradientBoostingRegressor"}:
-        table = _before_histogram(graph, estimator, table)
-    own = ENSEMBLES.get(kind) or LINEAR.get(kind) or _COMBINED.get(kind)
-    if own is not None:
+    compiler: Callable[[Graph, Any, Table], tuple[Answer, ...]] = found
+    return compiler
+
+
+class _Roads:
+    """See `roads.Roads`."""
+
+    def predict(self, graph: Graph, estimator: Any, table: Table) -> tuple[Answer, ...]:
+        kind = kind_of(estimator)
+        if not kind:
+            return _foreign(estimator)(graph, estimator, table)
+        if kind == "Pipeline":
+            return self._pipeline(graph, estimator, table)
+        if kind in _SEARCHES:
+            return self.predict(graph, estimator.best_estimator_, table)
+        if kind in _HISTOGRAMS:
+            table = self._before_histogram(graph, estimator, table)
+        own = self._own(kind)
+        if own is not None:
+            mark = graph.mark()
+            try:
+                return own(graph, estimator, table)
+            except CannotCompile as reason:
+                graph.rewind(mark)
+                answers: tuple[Answer, ...] = _borrow_or_explain(
+                    borrow_predictor, graph, estimator, table, reason
+                )
+                return answers
+        if not hasattr(estimator, "predict"):
+            result = self.transform(graph, estimator, table)
+            return valued(graph, graph.matrix(result), len(result))
+        _check_road(kind)
+        return borrow_predictor(graph, estimator, table)
+
+    def _own(self, kind: str) -> Callable[[Graph, Any, Table], tuple[Answer, ...]] | None:
+        composed = _WITH_MEMBERS.get(kind)
+        if composed is None:
+            return _ALONE.get(kind)
+        return lambda graph, estimator, table: composed(self, graph, estimator, table)
+
+    def decide(self, graph: Graph, estimator: Any, table: Table) -> str:
+        kind = kind_of(estimator)
+        if kind == "Pipeline":
+            *before, (_, last) = estimator.steps
+            for _, step in before:
+                table = self.transform(graph, step, table)
+            return self.decide(graph, last, table)
+        if kind in _SEARCHES:
+            return self.decide(graph, estimator.best_estimator_, table)
+        if kind in _HISTOGRAMS:
+            table = self._before_histogram(graph, estimator, table)
+        if kind in _DECISIONS:
+            return _DECISIONS[kind](graph, estimator, table)
+        if kind in _DECISIONS_WITH_MEMBERS:
+            return _DECISIONS_WITH_MEMBERS[kind](self, graph, estimator, table)
+        raise CannotCompile(f"the decision function of {type(estimator).__name__}")
+
+    def transform(self, graph: Graph, step: Any, table: Table) -> Table:
+        if step is None or (isinstance(step, str) and step == "passthrough"):
+            return table
+        kind = kind_of(step)
+        if not kind:
+            cls = type(step)
+            raise CannotCompile(f"{cls.__module__}.{cls.__qualname__} is not part of scikit-learn")
+        if kind == "Pipeline":
+            for _, inner in step.steps:
+                table = self.transform(graph, inner, table)
+            return table
+        if kind == "ColumnTransformer":
+            return self._column_transformer(graph, step, table)
+        if kind == "FeatureUnion":
+            return self._union(graph, step, table)
+        if hasattr(step, "get_support"):
+            return table.select(np.flatnonzero(step.get_support()).tolist())
+        own = _STEPS.get(kind)
+        if own is None:
+            _check_road(kind)
+            return borrow_transformer(graph, step, table)
         mark = graph.mark()
         try:
-            return own(graph, estimator, table)
+            return own(graph, step, table)
         except CannotCompile as reason:
             graph.rewind(mark)
-            return _borrow_or_explain(graph, estimator, table, reason)
-    if not hasattr(estimator, "predict"):
-        result = _transform(graph, estimator, table)
-        return valued(graph, graph.matrix(result), len(result))
-    return borrow_predictor(graph, estimator, table)
+            made: Table = _borrow_or_explain(borrow_transformer, graph, step, table, reason)
+            return made
+
+    def _pipeline(self, graph: Graph, pipeline: Any, table: Table) -> tuple[Answer, ...]:
+        *before, (_, last) = pipeline.steps
+        for _, step in before:
+            table = self.transform(graph, step, table)
+        if last is None or isinstance(last, str):
+            return valued(graph, graph.matrix(table), len(table))
+        return self.predict(graph, last, table)
+
+    def _union(self, graph: Graph, step: Any, table: Table) -> Table:
+        cells: list[Any] = []
+        for name, inner in step.transformer_list:
+            if not (isinstance(inner, str) and inner == "drop"):
+                part = self.transform(graph, inner, table)
+                cells.extend(_weighed(graph, part, step.transformer_weights, name))
+        return Table(cells)
+
+    def _column_transformer(self, graph: Graph, step: Any, table: Table) -> Table:
+        cells: list[Any] = []
+        for name, inner, _ in step.transformers_:
+            positions = step._transformer_to_input_indices.get(name, ())
+            if (isinstance(inner, str) and inner == "drop") or len(positions) == 0:
+                continue
+            part = self.transform(graph, inner, table.select(int(at) for at in positions))
+            cells.extend(_weighed(graph, part, step.transformer_weights, name))
+        return Table(cells)
+
+    def _before_histogram(self, graph: Graph, model: Any, table: Table) -> Table:
+        """Categories of histogram gradient boosting are encoded, and come before the other columns."""
+        inner = getattr(model, "_preprocessor", None)
+        if inner is None:
+            return table
+        cells: list[Any] = []
+        for name, step, _ in inner.transformers_:
+            part = table.select(int(at) for at in inner._transformer_to_input_indices.get(name, ()))
+            # The numerical step of scikit-learn's own making checks its input and changes nothing.
+            cells.extend(self.transform(graph, step, part) if name == "encoder" and part else part)
+        return Table(cells)
+
+
+def _weighed(graph: Graph, part: Table, weights: Any, name: str) -> Table:
+    """The columns, times the weight that a union or column transformer gives to them."""
+    weight = (weights or {}).get(name)
+    if weight is None:
+        return part
+    made = graph.node("Mul", graph.matrix(part), graph.constant(np.array([[float(weight)]])))
+    return graph.table(made, len(part))
+
+
+def _check_road(kind: str) -> None:
+    if kind in _NO_ROAD:
+        raise CannotCompile(f"{kind}: {_NO_ROAD[kind]}")
 
 
 def _borrow_or_explain(
-    graph: Graph, estimator: Any, table: Table, reason: CannotCompile
-) -> tuple[Answer, ...]:
-    try:
-        return borrow_predictor(graph, estimator, table)
-    except CannotCompile as error:
-        raise reason from error
-
-
-def _pipeline_answers(graph: Graph, pipeline: Any, table: Table) -> tuple[Answer, ...]:
-    *before, (_, last) = pipeline.steps
-    for _, step in before:
-        table = _transform(graph, step, table)
-    if last is None or isinstance(last, str):
-        return valued(graph, graph.matrix(table), len(table))
-    return _predict(graph, last, table)
-
-
-def _transform(graph: Graph, step: Any, table: Table) -> Table:
-    if step is None or (isinstance(step, str) and step == "passthrough"):
-        return table
-    kind = kind_of(step)
-    if kind == "Pipeline":
-        for _, inner in step.steps:
-            table = _transform(graph, inner, table)
-        return table
-    if kind == "ColumnTransformer":
-        return _column_transformer(graph, step, table)
-    if kind == "FeatureUnion":
-        if step.transformer_weights:
-            raise CannotCompile("a FeatureUnion with weights")
-        parts = [_transform(graph, inner, table) for _, inner in step.transformer_list if inner != "drop"]
-        return Table(cell for part in parts for cell in part)
-    own = TRANSFORMERS.get(kind)
-    if own is None or not kind:
-        return borrow_transformer(graph, step, table)
+    borrow: Callable[[Graph, Any, Table], Any],
+    graph: Graph,
+    estimator: Any,
+    table: Table,
+    reason: CannotCompile,
+) -> Any:
+    """Ask skl2onnx where our own compiler gave up; when it gives up too, our reason is the better one."""
     mark = graph.mark()
     try:
-        return own(graph, step, table)
-    except CannotCompile as reason:
+        return borrow(graph, estimator, table)
+    except CannotCompile:
         graph.rewind(mark)
-        try:
-            return borrow_transformer(graph, step, table)
-        except CannotCompile as error:
-            raise reason from error
+        raise CannotCompile(_named(estimator, reason)) from reason
 
 
-def _column_transformer(graph: Graph, step: Any, table: Table) -> Table:
-    if step.transformer_weights:
-        raise CannotCompile("a ColumnTransformer with weights")
-    cells: list[Any] = []
-    for name, inner, _ in step.transformers_:
-        positions = step._transformer_to_input_indices.get(name, ())
-        if (isinstance(inner, str) and inner == "drop") or len(positions) == 0:
-            continue
-        cells.extend(_transform(graph, inner, table.select(int(at) for at in positions)))
-    return Table(cells)
-
-
-def _before_histogram(graph: Graph, model: Any, table: Table) -> Table:
-    """Categories of histogram gradient boosting are encoded, and come before the other columns."""
-    inner = getattr(model, "_preprocessor", None)
-    if inner is None:
-        return table
-    cells: list[Any] = []
-    for name, step, _ in inner.transformers_:
-        part = table.select(int(at) for at in inner._transformer_to_input_indices.get(name, ()))
-        # The numerical step of scikit-learn's own making checks its input and changes nothing.
-        cells.extend(_transform(graph, step, part) if name == "encoder" and part else part)
-    return Table(cells)
-
-
-def _named(answers: Sequence[Answer], name: str) -> Answer:
-    for answer in answers:
-        if answer.name == name:
-            return answer
-    raise CannotCompile(f"a member without {name}")
-
-
-def _voting_classifier(graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
-    if model.voting != "soft":
-        raise CannotCompile("a vote by labels (voting='hard')")
-    parts = [_named(_predict(graph, part, table), "probabilities").tensor for part in model.estimators_]
-    return from_scores(graph, model, _mean(graph, model, parts), softmax=False)
-
-
-def _voting_regressor(graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
-    parts = [_as_column(graph, _predict(graph, part, table)) for part in model.estimators_]
-    return valued(graph, _mean(graph, model, parts), None)
-
-
-def _mean(graph: Graph, model: Any, parts: Sequence[str]) -> str:
-    weights = (
-        np.ones(len(parts)) if model._weights_not_none is None else np.asarray(model._weights_not_none, float)
-    )
-    scaled = [
-        graph.node("Mul", part, graph.constant(np.array([[weight / weights.sum()]])))
-        for part, weight in zip(parts, weights, strict=True)
-    ]
-    return graph.node("Sum", *scaled)
-
-
-def _stacking(graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
-    cells: list[Any] = []
-    for part, method in zip(model.estimators_, model.stack_method_, strict=True):
-        answers = _predict(graph, part, table)
-        if method == "predict_proba":
-            answer = _named(answers, "probabilities")
-            columns = graph.table(answer.tensor, answer.width or 1)
-            cells.extend(columns[1:] if answer.width == 2 else columns)
-        elif method == "predict" and answers[0].name == "value":
-            cells.extend(graph.table(_as_column(graph, answers), 1))
-        else:
-            raise CannotCompile(f"a stack of {method}")
-    if model.passthrough:
-        cells.extend(table)
-    return _relabelled(graph, model, _predict(graph, model.final_estimator_, Table(cells)))
-
-
-def _relabelled(graph: Graph, model: Any, answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
-    """The final estimator of a stack was fitted on class numbers; the stack answers with the classes."""
-    if not hasattr(model, "classes_"):
-        return answers
-    probabilities = _named(answers, "probabilities").tensor
-    return from_scores(graph, model, probabilities, softmax=False)
-
-
-def _as_column(graph: Graph, answers: Sequence[Answer]) -> str:
-    value = _named(answers, "value")
-    if value.width is not None:
-        raise CannotCompile("a member that predicts several values")
-    return graph.node("Reshape", value.tensor, graph.constant(np.array([-1, 1], np.int64)))
-
-
-_COMBINED = {
-    "StackingClassifier": _stacking,
-    "StackingRegressor": _stacking,
-    "VotingClassifier": _voting_classifier,
-    "VotingRegressor": _voting_regressor,
-}
+def _named(estimator: Any, reason: CannotCompile) -> str:
+    """The reason, with the name of the estimator that it is about."""
+    text, name = str(reason), type(estimator).__name__
+    return text if name in text else f"{name}: {text}"

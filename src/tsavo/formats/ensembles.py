@@ -2,54 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from tsavo.formats.answers import Answer, class_values, from_margin, from_scores, valued
+from tsavo.formats.answers import (
+    Answer,
+    class_values,
+    from_margin,
+    from_scores,
+    indicated,
+    valued,
+    with_complement,
+)
 from tsavo.formats.graph import CannotCompile, Graph, Table
+from tsavo.formats.sklearn_models import label_sets
 from tsavo.formats.trees import Tree, classic_tree, ensemble, histogram_tree, through_float32
 
-__all__ = ["ENSEMBLES"]
+__all__ = ["ENSEMBLES", "ENSEMBLE_DECISIONS"]
 
 _TINY: Final = 1e-300
 
 
-def _forest(graph: Graph, forest: Any, table: Table, parts: list[Any]) -> str:
-    """[n, targets]: the mean over trees of what their leaves hold; class shares for classifiers."""
-    trees = []
-    for part in parts:
-        values = part.tree_.value
-        if part.tree_.n_outputs > 1:
-            if hasattr(forest, "classes_"):
-                raise CannotCompile("it predicts several targets at once")
-            weights = values[:, :, 0]
-        elif hasattr(forest, "classes_"):
-            shares = values[:, 0, :] / np.maximum(values[:, 0, :].sum(axis=1, keepdims=True), _TINY)
-            # With two classes one share says it all, and one target is quicker.
-            weights = shares[:, 1:] if shares.shape[1] == 2 else shares
-        else:
-            weights = values[:, 0, :]
-        trees.append(classic_tree(part.tree_, weights / len(parts)))
+def _forest(graph: Graph, table: Table, parts: list[Any], weigh: Callable[[Any], Any]) -> str:
+    """[n, targets]: the mean over trees of what `weigh` reads from the leaves of each."""
+    trees = [classic_tree(part.tree_, weigh(part.tree_.value) / len(parts)) for part in parts]
     return ensemble(graph, through_float32(graph, graph.matrix(table)), trees, trees[0].weights.shape[1])
 
 
+def _class_shares(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return values / np.maximum(values.sum(axis=1, keepdims=True), _TINY)
+
+
 def _forest_classifier(graph: Graph, forest: Any, table: Table) -> tuple[Answer, ...]:
-    class_values(forest)
     parts = list(getattr(forest, "estimators_", None) or [forest])
-    shares = _forest(graph, forest, table, parts)
-    if len(forest.classes_) == 2:
-        other = graph.node("Sub", graph.constant(np.ones((1, 1))), shares)
-        shares = graph.node("Concat", other, shares, axis=1)
-    return from_scores(graph, forest, shares, softmax=False)
+    sets = label_sets(forest)
+    if sets is not None:
+        return _forest_of_labels(graph, table, parts, sets)
+    binary = len(class_values(forest)[0]) == 2
+
+    def weigh(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        shares = _class_shares(values[:, 0, :])
+        # With two classes one share says it all, and one target is quicker.
+        return shares[:, 1:] if binary else shares
+
+    shares = _forest(graph, table, parts, weigh)
+    return from_scores(graph, forest, with_complement(graph, shares) if binary else shares, softmax=False)
+
+
+def _forest_of_labels(
+    graph: Graph, table: Table, parts: list[Any], sets: Sequence[Any]
+) -> tuple[Answer, ...]:
+    """A forest that answers several questions at once, each with yes or no."""
+    if any(part.dtype.kind not in "biuf" or part.tolist() != [0, 1] for part in sets):
+        raise CannotCompile("several targets that are not all zero or one")
+    shares = _forest(
+        graph, table, parts, lambda values: values[:, :, 1] / np.maximum(values.sum(axis=2), _TINY)
+    )
+    above = graph.node("Greater", shares, graph.constant(np.array([[0.5]])))
+    return indicated(graph, above, shares, len(sets))
 
 
 def _forest_regressor(graph: Graph, forest: Any, table: Table) -> tuple[Answer, ...]:
     parts = list(getattr(forest, "estimators_", None) or [forest])
-    values = _forest(graph, forest, table, parts)
-    return valued(graph, values, forest.n_outputs_ if forest.n_outputs_ > 1 else None)
+    wide = forest.n_outputs_ > 1
+    values = _forest(graph, table, parts, lambda held: held[:, :, 0] if wide else held[:, 0, :])
+    return valued(graph, values, forest.n_outputs_ if wide else None)
 
 
 def _boosted(graph: Graph, model: Any, table: Table, start: npt.NDArray[np.float64]) -> str:
@@ -107,6 +127,14 @@ def _histogram_regressor(graph: Graph, model: Any, table: Table) -> tuple[Answer
     return valued(graph, raw, None)
 
 
+def _boosting_decision(graph: Graph, model: Any, table: Table) -> str:
+    return _boosted(graph, model, table, _start(model))
+
+
+def _histogram_decision(graph: Graph, model: Any, table: Table) -> str:
+    return _histogram(graph, model, graph.matrix(table))
+
+
 def _isolation_forest(graph: Graph, forest: Any, table: Table) -> tuple[Answer, ...]:
     """Liu, Ting & Zhou, "Isolation Forest" (2008), eq. 2: score = -2^(-mean path length / c(samples))."""
     trees = []
@@ -151,3 +179,9 @@ ENSEMBLES: Final[dict[str, Callable[[Graph, Any, Table], tuple[Answer, ...]]]] =
     "IsolationForest": _isolation_forest,
 }
 """Class name in scikit-learn -> what compiles it."""
+
+ENSEMBLE_DECISIONS: Final[dict[str, Callable[[Graph, Any, Table], str]]] = {
+    "GradientBoostingClassifier": _boosting_decision,
+    "HistGradientBoostingClassifier": _histogram_decision,
+}
+"""Class name -> what compiles its decision function, [n, 1] for two classes and [n, classes] for more."""

@@ -34,12 +34,16 @@ def squared_distances(graph: Graph, matrix: str, kept: _Floats) -> str:
     return graph.node("Max", total, graph.constant(np.zeros((1, 1))))
 
 
-def _kernel(graph: Graph, name: Any, matrix: str, kept: _Floats, gamma: float, degree: int, shift: float) -> str:
+def _kernel(
+    graph: Graph, name: Any, matrix: str, kept: _Floats, gamma: float, degree: int, shift: float
+) -> str:
     """[n, m]: the kernel between rows and the rows kept in the model."""
     if kept.size > _MOST_KEPT:
         raise CannotCompile(f"it keeps {len(kept)} rows of its training data")
     if name == "rbf":
-        scaled = graph.node("Mul", squared_distances(graph, matrix, kept), graph.constant(np.array([[-gamma]])))
+        scaled = graph.node(
+            "Mul", squared_distances(graph, matrix, kept), graph.constant(np.array([[-gamma]]))
+        )
         return graph.node("Exp", scaled)
     product = graph.node("MatMul", matrix, graph.constant(np.ascontiguousarray(kept.T)))
     if name == "linear":
@@ -111,8 +115,9 @@ def _classifier(graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
     count = len(model.classes_)
     pairs = _pairs(graph, model, table)
     if count == 2:
-        above = graph.node("Greater", pairs, graph.constant(np.zeros((1, 1))))
-        index = graph.flatten(graph.node("Cast", above, to=7))
+        # As libsvm has it: the second class, unless the decision is clearly below zero.
+        below = graph.node("Less", pairs, graph.constant(np.zeros((1, 1))))
+        index = graph.flatten(graph.node("Cast", graph.node("Not", below), to=7))
     elif getattr(model, "break_ties", False) and model.decision_function_shape == "ovr":
         index = graph.node("ArgMax", _one_against_rest(graph, pairs, count), axis=1, keepdims=0)
     else:
@@ -129,7 +134,9 @@ def _platt(graph: Graph, model: Any, decision: str) -> str:
     slope, shift = float(model.probA_[0]), float(model.probB_[0])
     # libsvm's decision is above zero for the first class.
     scaled = graph.node("Mul", decision, graph.constant(np.array([[-slope]])))
-    first = graph.node("Sigmoid", graph.node("Neg", graph.node("Add", scaled, graph.constant(np.array([[shift]])))))
+    first = graph.node(
+        "Sigmoid", graph.node("Neg", graph.node("Add", scaled, graph.constant(np.array([[shift]]))))
+    )
     return with_complement(graph, graph.node("Sub", graph.constant(np.ones((1, 1))), first))
 
 
@@ -216,5 +223,8 @@ KERNEL_METHODS: Final[dict[str, Callable[[Graph, Any, Table], tuple[Answer, ...]
 }
 """Class name in scikit-learn -> what compiles it."""
 
-KERNEL_DECISIONS: Final[dict[str, Callable[[Graph, Any, Table], str]]] = {"NuSVC": _decision, "SVC": _decision}
+KERNEL_DECISIONS: Final[dict[str, Callable[[Graph, Any, Table], str]]] = {
+    "NuSVC": _decision,
+    "SVC": _decision,
+}
 """Class name -> what compiles its decision function."""

@@ -162,5 +162,7 @@ LINEAR: Final[dict[str, _Compiler]] = {
 }
 """Class name in scikit-learn -> what compiles it."""
 
-LINEAR_DECISIONS: Final[dict[str, Callable[[Graph, Any, Table], str]]] = dict.fromkeys(_CLASSIFIERS, _products)
+LINEAR_DECISIONS: Final[dict[str, Callable[[Graph, Any, Table], str]]] = dict.fromkeys(
+    _CLASSIFIERS, _products
+)
 """Class name -> what compiles its decision function, [n, 1] for two classes and [n, classes] for more."""

@@ -24,10 +24,13 @@ def _scores(roads: Roads, graph: Graph, model: Any, table: Table) -> str:
 
 def _shares(roads: Roads, graph: Graph, model: Any, table: Table) -> str:
     """[n, members]: each member's probability of the second class."""
-    columns = [
-        graph.column(named(roads.predict(graph, part, table), "probabilities").tensor, 1)
-        for part in model.estimators_
-    ]
+    columns = []
+    for part in model.estimators_:
+        if type(part).__name__ == "_ConstantPredictor":
+            columns.append(response(roads, graph, part, table)[0])
+            continue
+        shares = named(roads.predict(graph, part, table), "probabilities").tensor
+        columns.append(graph.column(shares, 1))
     return graph.node("Concat", *columns, axis=1) if len(columns) > 1 else columns[0]
 
 
@@ -45,7 +48,9 @@ def _one_against_rest(roads: Roads, graph: Graph, model: Any, table: Table) -> t
         return classified(graph, model, index, with_complement(graph, shares) if shares else None)
     # Of equal scores the last wins.
     index = graph.node("ArgMax", scores, axis=1, keepdims=0, select_last_index=1)
-    return classified(graph, model, index, normalized(graph, shares, count) if shares else None)
+    return classified(
+        graph, model, index, normalized(graph, shares, count, of_nothing=0.0) if shares else None
+    )
 
 
 def _rest_decision(roads: Roads, graph: Graph, model: Any, table: Table) -> str:

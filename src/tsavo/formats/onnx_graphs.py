@@ -6,7 +6,6 @@ become a matrix, [n, 1] becomes [n], outputs get their public names, and the lay
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from onnx import ModelProto, TensorProto, checker, compose, helper, numpy_helper
 
 from tsavo.formats.graph import ONNX_TYPES, describe
 from tsavo.formats.layout import GraphInput
+from tsavo.formats.onnx_limits import check_limits
 from tsavo.vocabulary import DType, Invalid, Output, Refused, Unreadable
 
 __all__ = ["OnnxInput", "class_labels", "name_outputs", "open_onnx", "real_inputs", "without_maps"]
@@ -39,25 +39,15 @@ def open_onnx(path: Path) -> ModelProto:
     ------
     Unreadable
         When it is no valid ONNX model.
-    Refused
-        When it names other files (external data).
+    Refused, TooLarge
+        When it names other files, or could take any amount of time or memory; see `onnx_limits`.
     """
     model = ModelProto()
     try:
         model.ParseFromString(path.read_bytes())
     except Exception as error:  # protobuf's DecodeError lives in a private module
         raise _unreadable(str(error)) from error
-    outside = sorted(
-        {tensor.name for tensor in _tensors(model.graph) if tensor.data_location == TensorProto.EXTERNAL}
-    )
-    if outside or any(entry.external_data for entry in _tensors(model.graph)):
-        raise Refused(
-            "the ONNX file keeps numbers in other files",
-            field="source",
-            found=outside[:10],
-            expected="one file that holds everything",
-            next_step="save it again with 'onnx.save(model, path, save_as_external_data=False)'",
-        )
+    check_limits(model)
     try:
         checker.check_model(model)
     except Exception as error:  # the checker raises ValidationError, and others for odd inputs
@@ -73,18 +63,6 @@ def _unreadable(found: str) -> Unreadable:
         expected="a complete file that onnx.checker accepts",
         next_step="export the model again",
     )
-
-
-def _tensors(graph: Any) -> Iterator[Any]:
-    """Every tensor in the graph and the graphs inside it."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield from (*((attribute.t,) if attribute.HasField("t") else ()), *attribute.tensors)
-            for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
-                yield from _tensors(inner)
 
 
 def real_inputs(model: ModelProto) -> tuple[OnnxInput, ...]:

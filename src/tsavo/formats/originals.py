@@ -63,6 +63,8 @@ class Original(ABC):
         The inputs as the file itself declares them, with their types; ``None`` when it does not.
     wants_text
         Whether a part of it was fitted on text.
+    uncompiled
+        Why such models are not compiled, for those of which none is.
     """
 
     framework: str
@@ -72,6 +74,7 @@ class Original(ABC):
     classes: tuple[str | int | bool | float, ...] | None = None
     declared: tuple[Field, ...] | None = None
     wants_text: bool = False
+    uncompiled: str = "models of this kind have no compiled form"
 
     @abstractmethod
     def predict(self, fields: Sequence[Field], columns: Columns) -> dict[str, npt.NDArray[Any]]:
@@ -98,7 +101,7 @@ class Original(ABC):
         CannotCompile
             When there is no road to ONNX; the message says why, to a person.
         """
-        raise CannotCompile(f"{self.framework.partition(' ')[0]} models of this kind have no compiled form")
+        raise CannotCompile(self.uncompiled)
 
     def edges(self) -> dict[str, list[float]]:
         """Column -> values at which the model switches, such as the thresholds of trees; empty when unknown.
@@ -151,7 +154,9 @@ def as_frame(
 
     arrays = [_with_hole(np.asarray(columns[field.name]), hole) for field in fields]
     called = list(names) if names is not None else [field.name for field in fields]
-    return pandas.DataFrame(dict(zip(called, arrays, strict=True)))
+    # pandas 3 makes text of objects by itself, and NaN of the hole.
+    made = [pandas.Series(array, dtype=object) if array.dtype == object else array for array in arrays]
+    return pandas.DataFrame(dict(zip(called, made, strict=True)))
 
 
 def as_matrix(fields: Sequence[Field], columns: Columns, *, hole: Any = np.nan) -> npt.NDArray[Any]:

@@ -194,14 +194,10 @@ def _ordinal_encoder(graph: Graph, encoder: Any, table: Table) -> Table:
     for at, categories in enumerate(encoder.categories_):
         part = table.select([at])
         _remember(graph, part, categories)
-        if (
-            getattr(encoder, "_infrequent_enabled", False)
-            and encoder._default_to_infrequent_mappings[at] is not None
-        ):
-            raise CannotCompile("an OrdinalEncoder with infrequent categories")
-        codes = graph.float64(_codes(graph, part, [[value] for value in categories]))
+        groups = _groups(encoder, at, list(categories))
+        codes = graph.float64(_codes(graph, part, groups))
         outside = encoder.unknown_value if encoder.handle_unknown == "use_encoded_value" else np.nan
-        for index, value in ((-1, outside), *_missing_code(encoder, categories)):
+        for index, value in ((-1, outside), *_missing_code(encoder, groups)):
             found = graph.node("Equal", codes, graph.constant(np.array([[float(index)]])))
             codes = graph.node("Where", found, graph.constant(np.array([[float(value)]])), codes)
         cells.extend(graph.table(codes, 1))
@@ -225,8 +221,10 @@ def _target_encoder(graph: Graph, encoder: Any, table: Table) -> Table:
     return Table(cells)
 
 
-def _missing_code(encoder: Any, categories: Sequence[Any]) -> list[tuple[int, float]]:
-    return [(at, encoder.encoded_missing_value) for at, value in enumerate(categories) if is_missing(value)]
+def _missing_code(encoder: Any, groups: Sequence[list[Any]]) -> list[tuple[int, float]]:
+    return [
+        (at, encoder.encoded_missing_value) for at, group in enumerate(groups) if any(map(is_missing, group))
+    ]
 
 
 def _remember(graph: Graph, part: Table, categories: Sequence[Any]) -> None:

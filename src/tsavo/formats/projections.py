@@ -117,7 +117,9 @@ def _box_cox(graph: Graph, values: str, lambdas: npt.NDArray[np.float64]) -> str
     flat = np.abs(lambdas) < np.finfo(np.float64).eps
     safe = np.where(flat, 1.0, lambdas)
     raised = graph.node("Pow", values, graph.constant(_row(safe)))
-    powered = graph.node("Div", graph.node("Sub", raised, graph.constant(np.ones((1, 1)))), graph.constant(_row(safe)))
+    powered = graph.node(
+        "Div", graph.node("Sub", raised, graph.constant(np.ones((1, 1)))), graph.constant(_row(safe))
+    )
     if not flat.any():
         return powered
     return graph.node("Where", graph.constant(flat.reshape(1, -1)), graph.node("Log", values), powered)
@@ -134,7 +136,8 @@ def _normalizer(graph: Graph, model: Any, table: Table) -> Table:
         norm = graph.node("ReduceMax", graph.node("Abs", matrix), graph.constant(_AXIS), keepdims=1)
     nothing = graph.node("Equal", norm, graph.constant(np.zeros((1, 1))))
     return graph.table(
-        graph.node("Div", matrix, graph.node("Where", nothing, graph.constant(np.ones((1, 1))), norm)), len(table)
+        graph.node("Div", matrix, graph.node("Where", nothing, graph.constant(np.ones((1, 1))), norm)),
+        len(table),
     )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from tsavo.formats.answers import Answer
 from tsavo.formats.graph import CannotCompile, Graph, Table
 
-__all__ = ["Roads", "has_decision", "named", "response"]
+__all__ = ["Roads", "constant_rows", "has_decision", "named", "response"]
 
 
 class Roads(Protocol):
@@ -41,8 +44,18 @@ def has_decision(estimator: Any) -> bool:
 
 def response(roads: Roads, graph: Graph, estimator: Any, table: Table) -> tuple[str, int]:
     """The decision function, else the probabilities: [n, 1] for two classes, [n, k] for more; and the width."""
+    if type(estimator).__name__ == "_ConstantPredictor":
+        # What stands in for a member whose training rows were all of one class.
+        return constant_rows(graph, table, np.asarray(estimator.y_, np.float64).reshape(1, 1)), 1
     count = len(estimator.classes_)
     if has_decision(estimator):
         return roads.decide(graph, estimator, table), 1 if count == 2 else count
     shares = named(roads.predict(graph, estimator, table), "probabilities").tensor
     return (graph.column(shares, 1), 1) if count == 2 else (shares, count)
+
+
+def constant_rows(graph: Graph, table: Table, row: npt.NDArray[Any]) -> str:
+    """[n, k]: the same `row` [1, k] for every row of the table."""
+    rows = graph.node("Shape", table[0].tensor, start=0, end=1)
+    shape = graph.node("Concat", rows, graph.constant(np.array([row.shape[1]], np.int64)), axis=0)
+    return graph.node("Expand", graph.constant(row), shape)

@@ -130,11 +130,11 @@ class SklearnOriginal(Original):
         sets = self._sets or []
         shares = self.estimator.predict_proba(table) if hasattr(self.estimator, "predict_proba") else None
         if self.task == "multilabel":
-            outputs = {"label": labels.astype(np.int64)}
-            if shares is not None:
-                outputs["probabilities"] = _of_a_one(shares, sets)
-            return outputs
-        outputs = {}
+            return {
+                "label": labels.astype(np.int64),
+                **({} if shares is None else {"probabilities": _of_a_one(shares, sets)}),
+            }
+        outputs: dict[str, npt.NDArray[Any]] = {}
         for at in range(len(sets)):
             label = labels[:, at]
             outputs[f"label_{at}"] = np.array(label.tolist()) if label.dtype == object else label

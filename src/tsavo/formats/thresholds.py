@@ -66,12 +66,13 @@ def _switches(part: Any, tracks: _Tracks, depth: int) -> Iterator[tuple[_Track, 
 
 def _members(part: Any) -> Iterator[tuple[Any, Any]]:
     """The estimators inside one, each with the columns that it sees (``None`` for all)."""
-    for name in ("best_estimator_", "regressor_", "estimator_"):
+    members = getattr(part, "estimators_", None)
+    # Beside its members an ensemble keeps the pattern they were cut from under the name `estimator_`.
+    for name in ("best_estimator_", "regressor_", *(() if members is not None else ("estimator_",))):
         if hasattr(part, name):
             yield getattr(part, name), None
     for member in getattr(part, "calibrated_classifiers_", ()):
         yield member.estimator, None
-    members = getattr(part, "estimators_", None)
     if members is not None:
         flat = members.ravel().tolist() if isinstance(members, np.ndarray) else list(members)
         subsets = getattr(part, "estimators_features_", None)
@@ -101,17 +102,10 @@ def _before_encoding(model: Any, columns: npt.NDArray[Any]) -> npt.NDArray[np.in
     """Histogram gradient boosting puts its categories first; back to the order in which it is given them."""
     if getattr(model, "_preprocessor", None) is None:
         return columns.astype(np.int64)
-    flags = np.asarray(model.is_categorical_)
-    count = int(flags.sum())
-    order = np.concatenate([np.flatnonzero(_given_as_category(model)), np.flatnonzero(~_given_as_category(model))])
-    return order[columns] if count else columns.astype(np.int64)
-
-
-def _given_as_category(model: Any) -> npt.NDArray[np.bool_]:
-    indices = model._preprocessor._transformer_to_input_indices
+    encoded = model._preprocessor._transformer_to_input_indices.get("encoder", ())
     flags = np.zeros(int(model.n_features_in_), np.bool_)
-    flags[list(indices.get("encoder", ()))] = True
-    return flags
+    flags[list(encoded)] = True
+    return np.concatenate([np.flatnonzero(flags), np.flatnonzero(~flags)])[columns]
 
 
 def _chosen(tracks: _Tracks, columns: Any) -> _Tracks:

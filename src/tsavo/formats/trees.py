@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, numpy_helper
 
-from tsavo.formats.graph import Graph, NeedsOlderTrees
+from tsavo.formats.graph import CannotCompile, Graph, NeedsOlderTrees
 
 __all__ = ["Tree", "classic_tree", "ensemble", "histogram_tree", "through_float32"]
 
@@ -24,6 +24,7 @@ _SUM: Final = 1
 _LESS_OR_EQUAL: Final = 0
 _MEMBER: Final = 6
 _ML: Final = "ai.onnx.ml"
+_MOST_NUMBERS: Final = 10_000_000
 
 
 class Tree(msgspec.Struct, frozen=True):
@@ -96,7 +97,16 @@ def through_float32(graph: Graph, matrix: str) -> str:
 
 
 def ensemble(graph: Graph, matrix: str, trees: list[Tree], targets: int) -> str:
-    """[n, targets]: for each row the sum of the leaves it falls into."""
+    """[n, targets]: for each row the sum of the leaves it falls into.
+
+    Raises
+    ------
+    CannotCompile
+        When there are so many nodes that the graph would take gigabytes.
+    """
+    numbers = sum(len(tree.left) + int(np.count_nonzero(tree.weights)) for tree in trees)
+    if numbers > _MOST_NUMBERS:
+        raise CannotCompile(f"its trees hold {numbers:,} numbers, and {_MOST_NUMBERS:,} are compiled at most")
     wide = any(tree.weights.shape[1] > 1 for tree in trees)
     if graph.ml_opset >= 5:
         if wide:
@@ -208,9 +218,8 @@ def _old_ensemble(graph: Graph, matrix: str, trees: list[Tree], targets: int) ->
     if any(tree.members for tree in trees):
         raise NeedsOlderTrees
     sizes = [len(tree.left) for tree in trees]
-    leaves = [np.flatnonzero(tree.left == 0) for tree in trees]
     modes = [["LEAF" if left == 0 else "BRANCH_LEQ" for left in tree.left.tolist()] for tree in trees]
-    widths = [tree.weights.shape[1] for tree in trees]
+    leaves, places, weights = zip(*(_leaf_weights(tree) for tree in trees), strict=True)
     summed = graph.node(
         "TreeEnsembleRegressor",
         matrix,
@@ -228,23 +237,23 @@ def _old_ensemble(graph: Graph, matrix: str, trees: list[Tree], targets: int) ->
         nodes_missing_value_tracks_true=np.concatenate([tree.missing_left for tree in trees])
         .astype(int)
         .tolist(),
-        target_treeids=np.repeat(
-            np.arange(len(trees)), [len(at) * width for at, width in zip(leaves, widths, strict=True)]
-        ).tolist(),
-        target_nodeids=np.concatenate(
-            [np.repeat(at, width) for at, width in zip(leaves, widths, strict=True)]
-        ).tolist(),
-        target_ids=np.concatenate(
-            [
-                np.tile(np.arange(tree.target, tree.target + width), len(at))
-                for tree, at, width in zip(trees, leaves, widths, strict=True)
-            ]
-        ).tolist(),
-        target_weights_as_tensor=_doubles(
-            np.concatenate([tree.weights[at].ravel() for tree, at in zip(trees, leaves, strict=True)])
-        ),
+        target_treeids=np.repeat(np.arange(len(trees)), [len(at) for at in leaves]).tolist(),
+        target_nodeids=np.concatenate(leaves).tolist(),
+        target_ids=np.concatenate(places).tolist(),
+        target_weights_as_tensor=_doubles(np.concatenate(weights)),
     )
     return graph.float64(summed)
+
+
+def _leaf_weights(tree: Tree) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float64]]:
+    """(leaf, target, weight) of what leaves add; zeros are left out, for with many classes most are."""
+    leaves = np.flatnonzero(tree.left == 0)
+    held = tree.weights[leaves]
+    kept = held != 0
+    # The operator wants to hear of every leaf.
+    kept[:, 0] |= ~kept.any(axis=1)
+    row, column = np.nonzero(kept)
+    return leaves[row], column + tree.target, held[row, column]
 
 
 def _doubles(values: Any) -> Any:

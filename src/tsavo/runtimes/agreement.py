@@ -60,6 +60,11 @@ def compare(
             continue
         if one.shape != other.shape:
             return Comparison({output.name: float("inf")}, mismatches, np.ones(rows, np.bool_))
+        if output.dtype == "string":
+            differs = _any(np.asarray(one, dtype=object) != np.asarray(other, dtype=object))
+            mismatches += int(differs.sum())
+            bad |= differs
+            continue
         expected, found = one.astype(np.float64), other.astype(np.float64)
         same = (expected == found) | (np.isnan(expected) & np.isnan(found))
         with np.errstate(invalid="ignore"):
@@ -81,8 +86,9 @@ def _tied(original: Mapping[str, npt.NDArray[Any]]) -> Any:
     if label.ndim == 2:
         # Several labels a row, each with a probability of its own.
         shares = original.get("probabilities")
-        alike = shares is not None and shares.shape == label.shape
-        return np.abs(shares - 0.5) <= TOLERANCE if alike else np.zeros(label.shape, np.bool_)
+        if shares is None or shares.shape != label.shape:
+            return np.zeros(label.shape, np.bool_)
+        return np.abs(shares - 0.5) <= TOLERANCE
     if "probabilities" in original:
         top = np.sort(original["probabilities"], axis=1)
         return top[:, -1] - top[:, -2] <= 2 * TOLERANCE if top.shape[1] > 1 else np.zeros(len(top), np.bool_)

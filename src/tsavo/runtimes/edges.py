@@ -25,13 +25,23 @@ EVERY_COLUMN: Final = -1
 
 MISSING: Final = "missing"
 UNSEEN: Final = "unseen"
-KINDS: Final = (MISSING, UNSEEN, "empty text", "thresholds", "magnitudes", "infinite", "whole numbers")
+KINDS: Final = (
+    MISSING,
+    UNSEEN,
+    "empty text",
+    "thresholds",
+    "magnitudes",
+    "beyond float32",
+    "infinite",
+    "whole numbers",
+)
 """What the edge rows are about, in the order in which they come."""
 
 _MOST_ROWS: Final = 4_000
 _BASES: Final = 3
 _TOGETHER: Final = 200
-_MAGNITUDES: Final = (0.0, -0.0, 1.0, -1.0, 1e-300, 1e38, -1e38, 1e300, -1e300)
+_MAGNITUDES: Final = (0.0, -0.0, 1.0, -1.0, 1e-300, 1e38, -1e38)
+_BEYOND: Final = (1e300, -1e300)
 # The second is the first whole number that float64 does not hold.
 _WHOLE: Final = (0, 2**53 + 1, -(2**31), -1)
 
@@ -82,12 +92,12 @@ def edge_rows(
     >>> fields = (Field("age", "float64", nullable=True),)
     >>> made = edge_rows(fields, {"age": np.array([30.0, 40.0])}, {"age": [35.5]})
     >>> [(part.kind, part.rows) for part in made]
-    [('missing', 3), ('thresholds', 210), ('magnitudes', 9), ('infinite', 2)]
+    [('missing', 3), ('thresholds', 210), ('magnitudes', 7), ('beyond float32', 2), ('infinite', 2)]
     """
     if not fields:
         return ()
     most = max(_MOST_ROWS // (len(fields) * len(KINDS)), _BASES)
-    makers = (_missing, _unseen, _empty, _thresholds, _magnitudes, _infinite, _whole)
+    makers = (_missing, _unseen, _empty, _thresholds, _magnitudes, _beyond, _infinite, _whole)
     made = []
     for kind, maker in zip(KINDS, makers, strict=True):
         set_to = [(at, values[:most]) for at, values in maker(fields, edges, most) if len(values)]
@@ -110,13 +120,14 @@ def _unseen(fields: Sequence[Field], _edges: _Edges, most: int) -> _Values:
     for at, field in enumerate(fields):
         if field.dtype == "string" and field.unseen == "flag":
             # A known text in other letters is as strange to a model as any other.
-            known = [text.swapcase() + " " for text in (field.categories or ())[:1]]
-            yield at, [NEVER_SEEN, "ÄÖ\u2003日本", *known][:most]
+            known = field.categories or ()
+            strange = [NEVER_SEEN, "ÄÖ\u2003日本", *(text.swapcase() + " " for text in known[:1])][:most]
+            yield at, strange if "" in known else [*strange, ""]
 
 
 def _empty(fields: Sequence[Field], _edges: _Edges, _most: int) -> _Values:
     for at, field in enumerate(fields):
-        if field.dtype == "string" and (field.unseen == "flag" or "" in (field.categories or ())):
+        if field.dtype == "string" and "" in (field.categories or ()):
             yield at, [""]
 
 
@@ -158,10 +169,14 @@ def _around(cuts: npt.NDArray[np.float64], field: Field) -> npt.NDArray[Any]:
 
 def _magnitudes(fields: Sequence[Field], _edges: _Edges, _most: int) -> _Values:
     for at, field in enumerate(fields):
-        if field.dtype == "float64":
+        if field.dtype in {"float64", "float32"}:
             yield at, _MAGNITUDES
-        elif field.dtype == "float32":
-            yield at, [value for value in _MAGNITUDES if abs(value) < 1e39]
+
+
+def _beyond(fields: Sequence[Field], _edges: _Edges, _most: int) -> _Values:
+    for at, field in enumerate(fields):
+        if field.dtype == "float64":
+            yield at, _BEYOND
 
 
 def _infinite(fields: Sequence[Field], _edges: _Edges, _most: int) -> _Values:

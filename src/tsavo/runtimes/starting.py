@@ -97,13 +97,15 @@ class ForkServer:
         # It may end for want of work at the very moment: then the next one does it.
         for _ in range(2):
             state, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with theirs:
-                self._send(order, [descriptors[0], theirs.fileno(), *descriptors[1:]])
-            state.settimeout(_WARM_SECONDS)
-            with contextlib.suppress(OSError):
-                if state.recv(16) == STARTED:
-                    return state
-            state.close()
+            with contextlib.ExitStack() as held:
+                held.enter_context(state)
+                with theirs:
+                    self._send(order, [descriptors[0], theirs.fileno(), *descriptors[1:]])
+                state.settimeout(_WARM_SECONDS)
+                with contextlib.suppress(OSError):
+                    if state.recv(16) == STARTED:
+                        held.pop_all()
+                        return state
         raise _ServerGone
 
     def close(self) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from tsavo.runtimes.jobs import ErrorParts
 from tsavo.vocabulary import Hints, RuntimeName, Signature, SourceFormat, Verdict
 
-__all__ = ["Found", "VerifyAnswer", "VerifyItem", "VerifyJob"]
+__all__ = ["Found", "Side", "VerifyAnswer", "VerifyItem", "VerifyJob"]
+
+Side: TypeAlias = Literal["prediction", "expected"]
+"""The stored answers of the runtime that serves, or those of the original."""
 
 
 class VerifyItem(msgspec.Struct, frozen=True):
@@ -37,7 +40,7 @@ class VerifyItem(msgspec.Struct, frozen=True):
     hints: Hints
     signature: Signature
     golden: Path
-    against: Literal["prediction", "expected"] = "prediction"
+    against: Side = "prediction"
 
 
 class VerifyJob(msgspec.Struct, frozen=True, tag="verify"):

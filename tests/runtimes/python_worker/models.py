@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+import venv
 import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -71,10 +72,12 @@ def version(
     )
 
 
-def pool(folder: Path, *, memory_mib: int = 1024, **limits: Any) -> WorkerPool:
-    """A pool of workers in this Python's own environment; impatient, so that tests end soon."""
+def pool(
+    folder: Path, *, memory_mib: int = 1024, python: Path = Path(sys.executable), **limits: Any
+) -> WorkerPool:
+    """A pool of workers in this Python's own environment, or another; impatient, so that tests end soon."""
     given = {"seconds": 5.0, "process": ProcessLimits(memory_bytes=memory_mib << 20), **limits}
-    return WorkerPool(folder / "workers", lambda _own: Path(sys.executable), PoolLimits(**given))
+    return WorkerPool(folder / "workers", lambda _own: python, PoolLimits(**given))
 
 
 class Zoo:
@@ -96,6 +99,18 @@ def rows(*pairs: Sequence[float]) -> Batch:
 
 
 FINE, BAD = rows((1.0, 2.0)), rows((-1.0, 2.0))
+
+
+def bare_environment(folder: Path) -> Path:
+    """The Python of an environment that has numpy and msgspec, and nothing else."""
+    made = folder / "bare"
+    venv.create(made, with_pip=False, symlinks=True)
+    (there,) = made.glob("lib/python*/site-packages")
+    ours = Path(np.__file__).parent.parent
+    for name in ("numpy", "numpy.libs", "msgspec"):
+        if (ours / name).is_dir():
+            (there / name).symlink_to(ours / name)
+    return made / "bin" / "python"
 
 
 def has_process(pid: int | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,9 +35,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def as_columns(
-    signature: Mapping[str, Any], given: Mapping[str, Sequence[Any]]
-) -> dict[str, npt.NDArray[Any]]:
+def as_columns(signature: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
     """The signature's columns, each [n] of its own type; columns that are no input are left out.
 
     Raises

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import msgspec
 
+from tsavo.formats.needed_libraries import needed_libraries, perhaps_needed
 from tsavo.vocabulary import DType, Output, Version
 
 __all__ = ["environment_files", "mlmodel"]
@@ -20,10 +20,6 @@ _MLFLOW_TYPES: Final[dict[DType, str]] = {
     "string": "string",
 }
 _COMPILED: Final = ("numpy", "onnxruntime", "pandas")
-# A pickle can hold estimators of these inside those of scikit-learn; which ones, nobody may look.
-_INSIDE_PICKLES: Final = ("xgboost", "xgboost-cpu", "lightgbm", "catboost")
-_EVERYWHERE: Final = ("numpy", "pandas", "scipy", "scikit-learn", "joblib", "cloudpickle", "skops")
-_SAFE_REQUIREMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-\[\],]*==[A-Za-z0-9.+!_-]+")
 
 
 def mlmodel(version: Version, package: str, *, example: bool) -> bytes:
@@ -99,25 +95,14 @@ def _python(version: Version) -> str:
 
 
 def _requirements(version: Version) -> list[str]:
-    if version.environment is not None:
-        given = [line for line in version.environment.requirements if _SAFE_REQUIREMENT.fullmatch(line)]
-        named = {re.split(r"[\[=]", line)[0].lower() for line in given}
-        # Only MLflow needs it, to hand over its rows.
-        return given if "pandas" in named else [*given, "pandas"]
-    libraries = version.lineage.libraries
     if version.runtime == "onnx":
+        libraries = version.lineage.libraries
         return [f"{name}=={libraries[name]}" if name in libraries else name for name in _COMPILED]
-    wanted = [name for name in (*_EVERYWHERE, *_frameworks(version)) if name in libraries]
-    return [*(f"{name}=={libraries[name]}" for name in sorted(wanted)), "msgspec"]
-
-
-def _frameworks(version: Version) -> list[str]:
-    maker = version.lineage.framework.partition(" ")[0].lower()
-    source = version.lineage.source_format.partition("-")[0]
-    own = {maker, source, "torch" if source == "torchscript" else source}
-    named = [name for name in version.lineage.libraries if name.removesuffix("-cpu") in own]
-    pickled = source in ("pickle", "joblib", "cloudpickle", "skops", "mlflow", "python")
-    return sorted({*named, *(_INSIDE_PICKLES if pickled else ())})
+    libraries = {**needed_libraries(version), **perhaps_needed(version)}
+    needed = [f"{name}=={found}" for name, found in sorted(libraries.items())]
+    named = {line.partition("==")[0] for line in needed}
+    # The loader's own need, and what MLflow hands over its rows in.
+    return [*needed, *(name for name in ("msgspec", "pandas") if name not in named)]
 
 
 def _yaml(value: Any, indent: int = 0) -> str:

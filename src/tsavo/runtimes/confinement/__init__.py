@@ -119,7 +119,11 @@ def confine(order: Confinement) -> tuple[str, ...]:
         )
         done.append("landlock")
     if filters.available():
-        filters.filter_calls(new_processes=counted, own_group=os.getpgrp() == os.getpid())
+        filters.filter_calls(
+            new_processes=counted,
+            own_group=os.getpgrp() == os.getpid(),
+            signals_scoped=landlock.version() >= landlock.SCOPES_SIGNALS,
+        )
         done.append("seccomp")
     if counted:
         done.append("processes")
@@ -128,10 +132,11 @@ def confine(order: Confinement) -> tuple[str, ...]:
 
 def support() -> dict[str, bool]:
     """Which of `LAYERS` this machine enforces, as a process of its own finds out by confining itself."""
-    source = Path(__file__).resolve().parents[3]
+    source = str(Path(__file__).resolve().parents[3])
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     answer = subprocess.run(
         [sys.executable, "-P", "-m", "tsavo.runtimes.confinement"],
-        env={"PYTHONPATH": str(source), **QUIET},
+        env={**kept, "PYTHONPATH": os.pathsep.join([source, *filter(None, sys.path)]), **QUIET},
         capture_output=True,
         check=False,
         timeout=_ANSWER_SECONDS,

@@ -35,6 +35,7 @@ _SECOND_TABLE: Final = 0x40000000
 
 _AF_UNIX: Final = 1
 _SOCKET_KIND, _STREAM, _PACKETS = 0xF, 1, 5
+_EVERYBODY: Final = 0xFFFFFFFF
 _THREAD: Final = 0x00010000
 _NEW_NAMESPACES: Final = 0x7E020080
 _SET_END_SIGNAL: Final = 1
@@ -154,7 +155,7 @@ def available() -> bool:
     return True
 
 
-def filter_calls(*, new_processes: bool, own_group: bool) -> None:
+def filter_calls(*, new_processes: bool, own_group: bool, signals_scoped: bool) -> None:
     """Refuse the calls from now on, in every thread; ``no_new_privs`` must be set.
 
     Parameters
@@ -163,6 +164,8 @@ def filter_calls(*, new_processes: bool, own_group: bool) -> None:
         Whether it may start processes, not threads only.
     own_group
         Whether it leads its group of processes, so that a signal to the whole group is its own affair.
+    signals_scoped
+        Whether Landlock keeps its signals among the processes that it started.
 
     Raises
     ------
@@ -172,20 +175,21 @@ def filter_calls(*, new_processes: bool, own_group: bool) -> None:
     on = machine()
     if on is None:
         raise OSError(errno.ENOSYS, "no table of calls for this processor")
-    instructions = program(on, new_processes=new_processes, own_group=own_group, own=os.getpid())
+    own = None if signals_scoped and new_processes else os.getpid()
+    instructions = program(on, new_processes=new_processes, own_group=own_group, own=own)
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
     held = ctypes.create_string_buffer(code, len(code))
     order = struct.pack("@HP", len(instructions), ctypes.addressof(held))
     system_call("seccomp", _SET_FILTER, _ALL_THREADS, ctypes.c_char_p(order))
 
 
-def program(on: str, *, new_processes: bool, own_group: bool, own: int) -> list[Instruction]:
+def program(on: str, *, new_processes: bool, own_group: bool, own: int | None) -> list[Instruction]:
     """The filter as instructions of the classic packet filter.
 
     Parameters
     ----------
     own
-        The number of this process, the only one to which it may send signals.
+        The number of this process, the only one to which it may send signals; ``None`` when others see to that.
     """
     code: list[Instruction] = [
         (_LOAD, 0, 0, _MACHINE_AT),
@@ -203,8 +207,11 @@ def program(on: str, *, new_processes: bool, own_group: bool, own: int) -> list[
     return [*code, (_RETURN, 0, 0, _ALLOW)]
 
 
-def _bodies(*, new_processes: bool, own_group: bool, own: int) -> Iterable[tuple[str, list[Instruction]]]:
+def _bodies(
+    *, new_processes: bool, own_group: bool, own: int | None
+) -> Iterable[tuple[str, list[Instruction]]]:
     """What becomes of each call; every one ends in an answer."""
+    oneself = set() if own is None else {own}
     for names, code in (
         ((*_NETWORK, *_PROCESSES, *_LEAVING, *_MACHINE, *_DEVICES), errno.EPERM),
         ((*_QUEUES, *_SHARED, *_UNCOUNTED, *_MISSING), errno.ENOSYS),
@@ -214,13 +221,15 @@ def _bodies(*, new_processes: bool, own_group: bool, own: int) -> Iterable[tuple
         for name in names:
             yield name, [_refuse(code)]
     for name, position in _ONLY_ONESELF.items():
-        yield name, _only(position, {0, own})
+        yield name, _only(position, {0, *oneself})
     # Thread pools bind their threads to processors, by the threads' numbers, and complain when they cannot.
-    yield "sched_setaffinity", [*_unless(0, {0, own}, 0), (_RETURN, 0, 0, _ALLOW)]
-    yield "kill", _only(0, {own, 0} if own_group else {own})
-    yield "tgkill", _only(0, {own})
-    yield "rt_tgsigqueueinfo", _only(0, {own})
-    yield "tkill", _only(0, {own})
+    yield "sched_setaffinity", [*_unless(0, {0, *oneself}, 0), (_RETURN, 0, 0, _ALLOW)]
+    if own is None:
+        yield "kill", _except(0, {_EVERYBODY})
+    else:
+        yield "kill", _only(0, {own, 0} if own_group else {own})
+        for name in ("tgkill", "rt_tgsigqueueinfo", "tkill"):
+            yield name, _only(0, {own})
     yield (
         "socketpair",
         [

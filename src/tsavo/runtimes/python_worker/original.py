@@ -152,35 +152,45 @@ def holding(
         When the process does not start.
     """
     folder = WorkFolder(Path(tempfile.mkdtemp(prefix="holding-", dir=work)))
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        process = subprocess.Popen(
-            command(python, theirs.fileno()),
-            cwd=folder.scratch,
-            env=environment(folder),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(),),
-            start_new_session=True,
-        )
-        theirs.close()
-        try:
-            ours.settimeout(start_seconds)
+    try:
+        with _started(python, folder) as connection:
+            connection.settimeout(start_seconds)
             begin = folder.begin(limits)
-            _send(ours, encode(lambda _none: begin))
-            answer, _ = _receive(ours, _START)
+            _send(connection, encode(lambda _none: begin))
+            answer, _ = _receive(connection, _START)
             if answer.error:
                 raise _refusal(answer)
-            ours.settimeout(None)
-            path = folder.hand_in(source, KEY)
-            load = Load(KEY, str(path), source_format, trusted, hints)
-            _send(ours, encode(lambda _none: load))
+            connection.settimeout(None)
+            load = Load(KEY, str(folder.hand_in(source, KEY)), source_format, trusted, hints)
+            _send(connection, encode(lambda _none: load))
+            yield connection
+    finally:
+        folder.remove()
+
+
+@contextmanager
+def _started(python: Path, folder: WorkFolder) -> Iterator[socket.socket]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        try:
+            process = subprocess.Popen(
+                command(python, theirs.fileno()),
+                cwd=folder.scratch,
+                env=environment(folder),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise _gone(f"it cannot be started ({error.strerror})") from error
+        theirs.close()
+        try:
             yield ours
         finally:
             kill_group(process.pid)
             process.wait()
-            folder.remove()
 
 
 def _send(connection: socket.socket, pieces: Sequence[Buffer]) -> None:

@@ -1,6 +1,7 @@
 """The worker processes of one gateway: who lives where, and what happens to a process that misbehaves.
 
-Versions of one environment share a process, up to a number of models and an amount of memory. A version that ended its
+Versions of one environment share a process, up to a number of models and an amount of memory; a new one moves in where
+nobody is being asked, as long as there are processes enough. A version that ended its
 process, or held up the others in it, moves into a process of its own, so that it cannot do that a second time. Idle
 processes stop. All of it runs on the gateway's event loop: no thread waits for a model.
 """
@@ -18,12 +19,14 @@ import msgspec
 
 from tsavo.runtimes.python_worker.launching import ProcessLimits, WorkFolder
 from tsavo.runtimes.python_worker.residents import Resident
-from tsavo.runtimes.python_worker.workers import Worker
+from tsavo.runtimes.python_worker.workers import Worker, closing
 from tsavo.vocabulary import Environment, Overloaded
 
 __all__ = ["PoolLimits", "WorkerPool"]
 
 _LOOK_SECONDS: Final = 0.25
+# Who was asked within this time is in use.
+_QUIET_SECONDS: Final = 60.0
 # So long others in a process wait behind one that is answering, or loading, before they move out.
 _PATIENCE: Final = {"scoring": 0.5, "loading": 2.0}
 
@@ -81,12 +84,15 @@ class WorkerPool:
         self._workers: list[Worker] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
         # What a killed gateway left behind.
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def place(self, resident: Resident) -> Worker:
-        """The worker of `resident`: the one it has, one with room, or a new one."""
+        """The worker of `resident`: the one it has, one with room, or a new one; `Unavailable` once it is closing."""
+        if self._closed:
+            raise closing(resident)
         if resident.worker is None:
             environment = "" if resident.environment is None else resident.environment.digest
             worker = None if resident.alone else self._with_room(environment)
@@ -98,15 +104,24 @@ class WorkerPool:
         return resident.worker
 
     def _with_room(self, environment: str) -> Worker | None:
-        most = self.limits.process.memory_bytes // 2
-        for worker in self._workers:
-            if worker.environment != environment or worker.alone:
-                continue
-            if len(worker.residents) >= self.limits.models:
-                continue
-            if worker.process is None or worker.process.memory() <= most:
-                return worker
-        return None
+        roomy = [
+            worker
+            for worker in self._workers
+            if worker.environment == environment and not worker.alone and self._has_room(worker)
+        ]
+        # Loading holds up those who live there already: rather not where somebody is asked all the time.
+        quiet = [worker for worker in roomy if not worker.in_use(_QUIET_SECONDS)]
+        living = sum(worker.process is not None for worker in self._workers)
+        if quiet:
+            return quiet[0]
+        if living < self.limits.processes // 2:
+            return None
+        return min(roomy, key=lambda worker: len(worker.residents), default=None)
+
+    def _has_room(self, worker: Worker) -> bool:
+        if len(worker.residents) >= self.limits.models:
+            return False
+        return worker.process is None or worker.process.memory() <= self.limits.process.memory_bytes // 2
 
     def move_out(self, worker: Worker, resident: Resident, reason: str) -> None:
         """`resident` gets a process of its own; with a `reason` it has failed, and what waited for it with it."""
@@ -166,14 +181,11 @@ class WorkerPool:
 
     async def close(self) -> None:
         """Stop every process and wait until none is left."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        processes = [worker.process for worker in self._workers if worker.process is not None]
-        for worker in self._workers:
+        for worker in list(self._workers):
             worker.close()
-        await asyncio.gather(*(process.ended() for process in processes))
-        for task in list(self._tasks):
-            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _look(self) -> None:

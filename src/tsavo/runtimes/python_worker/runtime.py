@@ -19,6 +19,7 @@ from tsavo.vocabulary import NUMPY_DTYPES, Batch, Output, Signature, Unavailable
 __all__ = ["PythonRuntime"]
 
 _HEADER_BYTES: Final = 64 << 10
+_OUTPUT_HEADER_BYTES: Final = 512
 # Outputs that nobody asked for, and what their padding adds.
 _SPARE_BYTES: Final = 64 << 10
 _TEXT_BYTES: Final = 1 << 10
@@ -48,6 +49,7 @@ class PythonRuntime:
         )
         self._resident = Resident(pool, self._key, path, order, version.environment)
         self._names = [field.name for field in version.signature.inputs]
+        self._header_bytes = _HEADER_BYTES + _OUTPUT_HEADER_BYTES * len(version.signature.outputs)
         self._row_bytes = sum(_bytes_of(output) for output in version.signature.outputs)
 
     @property
@@ -75,7 +77,7 @@ class PythonRuntime:
         """
         pieces = encode(lambda arrays: Predict(self._key, arrays), self._arrays(batch))
         most = min(_SPARE_BYTES + 2 * self._row_bytes * batch.rows, _MOST_BYTES)
-        reply = await self._resident.ask(pieces, FrameLimits(_HEADER_BYTES, most))
+        reply = await self._resident.ask(pieces, FrameLimits(self._header_bytes, most))
         if reply.answer.error:
             raise self._unfit(f"the model raised {reply.answer.error[:400]}")
         try:
@@ -101,7 +103,7 @@ class PythonRuntime:
         wanted = NUMPY_DTYPES[output.dtype]
         if values.dtype == wanted:
             return values
-        if values.dtype == object or not np.can_cast(values.dtype, wanted, "same_kind"):
+        if object in (values.dtype, wanted) or not np.can_cast(values.dtype, wanted, "same_kind"):
             given = "text" if values.dtype == object else values.dtype.name
             raise self._unfit(f"the output '{output.name}' is {given} instead of {output.dtype}")
         return values.astype(wanted)

@@ -17,10 +17,12 @@ from tsavo.vocabulary import Overloaded, TsavoError, Unavailable
 if TYPE_CHECKING:
     from tsavo.runtimes.python_worker.pool import WorkerPool
 
-__all__ = ["Job", "Worker"]
+__all__ = ["Job", "Worker", "closing"]
 
 T = TypeVar("T")
 
+# They are held in the gateway's own memory.
+_MOST_WAITING_BYTES: Final = 256 << 20
 _NOTHING: Final = Reply(Answer(), b"")
 
 
@@ -38,6 +40,7 @@ class Job:
         self.resident = resident
         self.pieces = pieces
         self.limits = limits
+        self.size = sum(map(len, pieces))
         self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.process: WorkerProcess | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -109,11 +112,17 @@ class Worker:
         """Whether it has anything to do."""
         return self.current is not None or bool(self.waiting)
 
+    def in_use(self, seconds: float) -> bool:
+        """Whether somebody who is loaded was asked within the last `seconds`."""
+        recent = asyncio.get_running_loop().time() - self.last_used < seconds
+        return bool(self.loaded) and (self.busy or recent)
+
     async def ask(self, resident: Resident, pieces: Sequence[Buffer], limits: FrameLimits) -> Reply:
         """Queue an order and wait for its reply, at most as long as a request may take."""
-        if len(self.waiting) >= self._limits.waiting:
+        waiting = sum(job.size for job in self.waiting)
+        if len(self.waiting) >= self._limits.waiting or waiting > _MOST_WAITING_BYTES:
             raise Overloaded(
-                f"{len(self.waiting)} requests wait for this worker process already",
+                f"{len(self.waiting)} requests of {waiting >> 20} MiB wait for this worker process already",
                 field="version",
                 found=resident.key,
                 retry_after=1.0,
@@ -170,8 +179,8 @@ class Worker:
     def close(self) -> None:
         """Stop for good."""
         self._closed = True
-        for job in self.waiting:
-            job.fail(_closing(job.resident))
+        for job in [*self.waiting, *([] if self.current is None else [self.current])]:
+            job.fail(closing(job.resident))
         self.waiting.clear()
         self.rest()
 
@@ -218,6 +227,9 @@ class Worker:
             self._broke(job, str(ended))
         except TsavoError as error:
             job.fail(error)
+        except Exception as error:  # its file is gone, the disk is full: who waits must hear of it
+            job.resident.failed(f"{job.resident.key} cannot be given to a worker process: {error}"[:500])
+            job.fail(job.resident.refusal())
         else:
             self._replied(job, reply)
         finally:
@@ -266,11 +278,19 @@ class Worker:
         except TsavoError as error:
             resident.failed(f"the environment of {resident.key} cannot be made: {error.reason}")
             raise resident.refusal() from error
+        if self._closed:
+            raise closing(resident)
         self._pool.make_room()
         process = WorkerProcess(self._pool.new_folder(), lambda reason: self._ended(process, reason))
         self.process = process
         self._pool.watch()
-        await self._in_time(process, process.start(python, self._limits.process), resident)
+        try:
+            await self._in_time(process, process.start(python, self._limits.process), resident)
+        except OSError:
+            self.rest()
+            raise
+        finally:
+            self._pool.in_background(process.ended())
         return process
 
     async def _in_time(self, process: WorkerProcess, doing: Awaitable[T], resident: Resident) -> T:
@@ -302,7 +322,7 @@ class Worker:
         process = self.process
         self.rest()
         if self._closed or job.kind == "unload":
-            job.fail(_closing(job.resident))
+            job.fail(closing(job.resident))
             return
         guilty, self._blamed = self._blamed or job.resident, None
         # An innocent's job is done again; what waits for the guilty one fails with it.
@@ -329,5 +349,6 @@ class Worker:
         return f"{resident.key} went beyond {most} MiB of memory and was stopped"
 
 
-def _closing(resident: Resident) -> Unavailable:
+def closing(resident: Resident) -> Unavailable:
+    """What is said while the pool stops."""
     return Unavailable("this gateway is stopping", field="version", found=resident.key, retry_after=1.0)
