@@ -24,7 +24,7 @@ TORCH := 2.13.0
 # Processes that pytest uses.
 TEST_WORKERS ?= 2
 
-.PHONY: help setup demo test serve bench docs lint types contracts tests format requirements wheel clean
+.PHONY: help setup demo test serve bench matrix docs lint types contracts tests format requirements wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ docs: setup  ## build the documentation into site/
 
 bench: setup  ## ours beside its peers, in the same run; ARGS="--seconds 4" and so on
 	$(BIN)/python benchmarks/serving.py $(ARGS)
+
+matrix: setup  ## every model kind through a running Tsavo, as a table; writes docs/matrix.md; ARGS="--only XGBoost" narrows it
+	@$(BIN)/python tools/matrix.py $(ARGS)
 
 wheel: setup  ## build the wheel into dist/
 	$(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist .

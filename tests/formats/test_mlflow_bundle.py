@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ import pytest
 import skops.io
 import yaml
 from sklearn.linear_model import LinearRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tsavo.formats.mlflow_bundle import open_model, read_mlmodel, resolve
 from tsavo.vocabulary import Field, Hints, Invalid, Refused, TsavoError, Unreadable, Untrusted
@@ -159,6 +161,24 @@ def test_the_signature_is_declared_in_the_models_own_order(tmp_path: Path) -> No
     assert original.declared == (Field("b b", "float64"), Field("a", "float64"))
     columns = {name: ROWS[name].to_numpy() for name in ROWS}
     np.testing.assert_array_equal(original.predict(original.declared, columns)["value"], FITTED.predict(ROWS))
+
+
+def test_names_that_a_library_changed(tmp_path: Path) -> None:
+    """LightGBM keeps 'b b' as 'b_b', and takes the columns of a table by their places."""
+    rows = pd.DataFrame({"b b": np.arange(40) % 7, "a": np.arange(40.0)})
+    with threadpool_limits(1):
+        booster = lightgbm.train(
+            {"verbose": -1, "min_data_in_leaf": 2, "num_threads": 1}, lightgbm.Dataset(rows, rows["a"] % 3), 3
+        )
+    assert booster.feature_name() == ["b_b", "a"]
+    flavors = {"lightgbm": {"data": "m.lgb", "model_class": "lightgbm.basic.Booster"}}
+    told = mlmodel(flavors, signature=signature(COLUMNS))
+    folder = folder_of(tmp_path / "m", told, {"m.lgb": booster.model_to_string()})
+    original = open_model(folder, "mlflow", Hints())
+    assert original.declared is not None
+    assert [field.name for field in original.declared] == ["b b", "a"]
+    columns = {name: rows[name].to_numpy(np.float64) for name in rows}
+    np.testing.assert_allclose(original.predict(original.declared, columns)["value"], booster.predict(rows))
 
 
 def test_a_signature_of_other_columns_is_refused(tmp_path: Path) -> None:

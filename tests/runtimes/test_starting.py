@@ -21,8 +21,8 @@ from skops import io as skops_io
 
 from tsavo.runtimes import PrepareJob, WorkerLimits
 from tsavo.runtimes.jobs import WorkerAnswer
+from tsavo.runtimes.orders import ANSWER, JOB, WorkerOrder
 from tsavo.runtimes.starting import Ended, ForkServer, clean_environment, run_worker
-from tsavo.runtimes.worker import ANSWER, JOB, WorkerOrder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="copies are made on Linux only")
 

@@ -255,6 +255,8 @@ class _Roads:
             table = self.transform(graph, step, table)
         if last is None or isinstance(last, str):
             return valued(graph, graph.matrix(table), len(table))
+        if before and type(last).__module__.partition(".")[0] == "xgboost" and _makes_sparse(before[-1][1]):
+            table = _zeros_missing(graph, table)
         return self.predict(graph, last, table)
 
     def _union(self, graph: Graph, step: Any, table: Table) -> Table:
@@ -286,6 +288,21 @@ class _Roads:
             # The numerical step of scikit-learn's own making checks its input and changes nothing.
             cells.extend(self.transform(graph, step, part) if name == "encoder" and part else part)
         return Table(cells)
+
+
+def _makes_sparse(step: Any) -> bool:
+    """Whether a step hands a sparse table to the next one."""
+    if getattr(step, "steps", None):
+        return _makes_sparse(step.steps[-1][1])
+    return bool(getattr(step, "sparse_output_", getattr(step, "sparse_output", False)))
+
+
+def _zeros_missing(graph: Graph, table: Table) -> Table:
+    """XGBoost takes for missing what a sparse table leaves out: its zeros."""
+    matrix = graph.matrix(table)
+    nothing = graph.node("Equal", matrix, graph.constant(np.zeros((1, 1))))
+    gap = graph.constant(np.full((1, 1), np.nan))
+    return graph.table(graph.node("Where", nothing, gap, matrix), len(table))
 
 
 def _weighed(graph: Graph, part: Table, weights: Any, name: str) -> Table:

@@ -99,8 +99,8 @@ class LightGBMOriginal(Original):
         self.framework = f"lightgbm {lightgbm.__version__}"
         self.text: str = booster.model_to_string()
         self.header = header_of(self.text)
-        self.names = list(hints.names) if hints.names is not None else list(booster.feature_name())
-        self.columns = len(self.names)
+        self.names = list(hints.names) if hints.names is not None else _given_names(booster)
+        self.columns = int(booster.num_feature())
         self.meaning = _meaning(self.header, hints)
         self.task, self.classes = self.meaning.task, self.meaning.classes
         self.categories = _categories(self.header, booster.pandas_categorical)
@@ -130,6 +130,7 @@ class LightGBMOriginal(Original):
 
     def edges(self) -> dict[str, list[float]]:
         """See `Original.edges`."""
+        names = self.names or [f"x{at}" for at in range(self.columns or 0)]
         found: dict[str, set[float]] = {}
         for tree in trees_of(self.text):
             kinds = tree.get("decision_type", "").split()
@@ -137,8 +138,14 @@ class LightGBMOriginal(Original):
                 tree.get("split_feature", "").split(), tree.get("threshold", "").split(), kinds, strict=True
             ):
                 if not int(kind) & 1:
-                    found.setdefault((self.names or [])[int(feature)], set()).add(float(threshold))
+                    found.setdefault(names[int(feature)], set()).add(float(threshold))
         return {name: sorted(values) for name, values in found.items()}
+
+
+def _given_names(booster: Any) -> list[str] | None:
+    """The names of its columns; ``None`` when they are those that LightGBM makes up for an array."""
+    names = list(booster.feature_name())
+    return None if names == [f"Column_{at}" for at in range(len(names))] else names
 
 
 def header_of(text: str) -> dict[str, str]:

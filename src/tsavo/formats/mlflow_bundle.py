@@ -167,8 +167,9 @@ def with_declared(original: Original, declared: tuple[Field, ...] | None) -> Ori
         return original
     if original.names is not None:
         given = {field.name: field for field in declared}
-        if set(given) == set(original.names):
-            original.declared = tuple(given[name] for name in original.names)
+        ordered = _in_order(given, original.names)
+        if ordered is not None:
+            original.declared = ordered
             return original
         if len(original.names) != len(declared) or not _nameless(original.names):
             raise Invalid(
@@ -186,6 +187,16 @@ def with_declared(original: Original, declared: tuple[Field, ...] | None) -> Ori
         )
     original.declared = declared
     return original
+
+
+def _in_order(given: Mapping[str, Field], names: list[str]) -> tuple[Field, ...] | None:
+    """The fields in the order of `names`; some libraries keep names with ``_`` for what is no letter or digit."""
+    for kept in (str, lambda name: re.sub(r"\W", "_", name)):
+        renamed = {kept(name): field for name, field in given.items()}
+        wanted = [kept(name) for name in names]
+        if len(renamed) == len(given) and len(wanted) == len(given) and set(wanted) == set(renamed):
+            return tuple(renamed[name] for name in wanted)
+    return None
 
 
 def _nameless(names: list[str]) -> bool:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from tsavo.runtimes.jobs import NeedsEnvironment, Prepared, PrepareJob, WorkerLimits
     from tsavo.runtimes.onnx_runtime import OnnxRuntime
     from tsavo.runtimes.preparation import prepare
+    from tsavo.runtimes.python_worker.holding import holding
     from tsavo.runtimes.python_worker.launching import ProcessLimits
-    from tsavo.runtimes.python_worker.original import holding
     from tsavo.runtimes.python_worker.pool import PoolLimits, WorkerPool
     from tsavo.runtimes.python_worker.runtime import PythonRuntime
     from tsavo.runtimes.python_worker.states import RuntimeState
@@ -66,7 +66,7 @@ _HOMES: Final = {
     "VerifyJob": "verify_jobs",
     "WorkerPool": "python_worker.pool",
     "ask_again": "verification",
-    "holding": "python_worker.original",
+    "holding": "python_worker.holding",
     "load": "runtime",
     "prepare": "preparation",
 }

@@ -176,7 +176,7 @@ class _Trial:
         return compared
 
     def _can_narrow(self, kind: str) -> npt.NDArray[np.bool_]:
-        """[fields] where the signature can promise less about such rows; an open text column has nothing to refuse by."""
+        """[fields] where the signature can promise less; an open text column has nothing to refuse by."""
         fields = self._signature.inputs
         closed = [kind == "missing" or field.categories is not None for field in fields]
         return np.array([kind in _NARROWED and possible for possible in closed], np.bool_)
@@ -184,10 +184,10 @@ class _Trial:
     def _switches(self) -> dict[str, list[float]]:
         """The model's edges under the names of the signature's columns."""
         edges = self._original.edges()
-        if self._original.names is not None:
-            return edges
-        found = {field.name: edges.get(f"x{at}", []) for at, field in enumerate(self._signature.inputs)}
-        return {**found, **{name: edges[name] for name in found.keys() & edges.keys()}}
+        fields = self._signature.inputs
+        names = self._original.names or [f"x{at}" for at in range(len(fields))]
+        # By place: some libraries spell the names of columns in their own way.
+        return {field.name: edges.get(name, []) for field, name in zip(fields, names, strict=False)}
 
     def _taken(self, part: EdgeRows) -> tuple[EdgeRows, dict[str, npt.NDArray[Any]]]:
         """The rows that the original answers, column by column where it does not answer them all."""

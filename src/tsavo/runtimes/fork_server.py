@@ -34,14 +34,9 @@ from tsavo.runtimes.confinement.namespaces import (
     end_with_parent,
     isolate_with_processes,
 )
+from tsavo.runtimes.orders import ENDED, NOT_SAFE, STARTED, ForkOrder
 
-__all__ = ["ENDED", "KILL", "NOT_SAFE", "STARTED", "ForkOrder", "main"]
-
-STARTED: Final = b"+"
-ENDED: Final = b"="
-KILL: Final = b"k"
-NOT_SAFE: Final = 3
-"""Its exit code when copies of it would not be safe."""
+__all__ = ["main"]
 
 # What nearly every registration needs. The others are imported by the worker that needs them.
 _WARM: Final = (
@@ -77,19 +72,6 @@ _WARM: Final = (
 _LARGEST_ORDER: Final = 64 << 10
 _MOST_DESCRIPTORS: Final = 3
 _LAST_DESCRIPTOR: Final = 1 << 16
-
-
-class ForkOrder(msgspec.Struct, frozen=True):
-    """One job; with it come the descriptors of its output, of a socket for its state, and perhaps of `remote`.
-
-    Attributes
-    ----------
-    remote
-        The number under which the job expects the third descriptor.
-    """
-
-    folder: str
-    remote: int | None = None
 
 
 class _Server:

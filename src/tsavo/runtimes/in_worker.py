@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from tsavo.runtimes.jobs import ErrorParts, WorkerAnswer, WorkerLimits
+from tsavo.runtimes.orders import ANSWER, JOB, WorkerOrder
 from tsavo.runtimes.starting import Ended, run_worker
 from tsavo.runtimes.verify_jobs import VerifyAnswer
-from tsavo.runtimes.worker import ANSWER, JOB, WorkerOrder
 from tsavo.vocabulary import Refused, TsavoError, Unreadable
 
 __all__ = ["in_worker", "is_plain_file", "no_answer"]

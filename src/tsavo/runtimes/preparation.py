@@ -11,7 +11,7 @@ import msgspec
 from tsavo.formats import check_trust
 from tsavo.runtimes.in_worker import in_worker, is_plain_file, no_answer
 from tsavo.runtimes.jobs import NeedsEnvironment, Prepared, PrepareJob, WorkerAnswer, WorkerLimits
-from tsavo.runtimes.worker import WorkerOrder
+from tsavo.runtimes.orders import WorkerOrder
 
 __all__ = ["prepare"]
 

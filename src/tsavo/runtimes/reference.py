@@ -65,6 +65,11 @@ def read_reference(
         names = given
     missing = [name for name in names if name not in given]
     if missing:
+        # LightGBM writes an underscore for each space in a name.
+        spelled = {"_".join(name.split()): name for name in given}
+        if all(name in spelled for name in names):
+            names, missing = [spelled[name] for name in names], []
+    if missing:
         raise Invalid(
             f"the reference data lacks columns of the model: {', '.join(missing[:20])}",
             field="reference",

@@ -19,7 +19,7 @@ import msgspec
 
 import tsavo
 from tsavo.runtimes.confinement import QUIET
-from tsavo.runtimes.fork_server import ENDED, KILL, NOT_SAFE, STARTED, ForkOrder
+from tsavo.runtimes.orders import ENDED, KILL, NOT_SAFE, STARTED, ForkOrder
 
 __all__ = ["FORK_SERVER", "Ended", "ForkServer", "clean_environment", "run_worker"]
 

@@ -10,8 +10,8 @@ import msgspec
 
 from tsavo.runtimes.in_worker import in_worker
 from tsavo.runtimes.jobs import WorkerLimits
+from tsavo.runtimes.orders import WorkerOrder
 from tsavo.runtimes.verify_jobs import VerifyAnswer, VerifyItem, VerifyJob
-from tsavo.runtimes.worker import WorkerOrder
 
 __all__ = ["ask_again"]
 

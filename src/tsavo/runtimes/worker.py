@@ -16,32 +16,15 @@ from typing import Any, Final
 import msgspec
 
 from tsavo.runtimes.confinement import Confinement, confine, mapped_bytes
-from tsavo.runtimes.jobs import ErrorParts, PrepareJob, WorkerAnswer, WorkerLimits
-from tsavo.runtimes.verify_jobs import VerifyAnswer, VerifyJob
+from tsavo.runtimes.jobs import ErrorParts, WorkerAnswer, WorkerLimits
+from tsavo.runtimes.orders import ANSWER, JOB, WorkerOrder
+from tsavo.runtimes.verify_jobs import VerifyAnswer
 from tsavo.vocabulary import Refused, TsavoError
 
-__all__ = ["ANSWER", "JOB", "WorkerOrder", "main"]
-
-JOB: Final = "job.json"
-ANSWER: Final = "answer.json"
+__all__ = ["main"]
 
 # Others go first when there are not enough processors.
 _NICENESS: Final = 10
-
-
-class WorkerOrder(msgspec.Struct, frozen=True):
-    """What is in ``job.json``: one of the two jobs.
-
-    Attributes
-    ----------
-    read
-        Files outside the job folder that the work needs.
-    """
-
-    limits: WorkerLimits
-    read: tuple[str, ...]
-    prepare: PrepareJob | None = None
-    verify: VerifyJob | None = None
 
 
 def main(folder: Path) -> int:

@@ -19,7 +19,8 @@ from tests.runtimes.python_worker.models import bundle
 from tsavo.formats.opening import open_original
 from tsavo.formats.tables import field_of
 from tsavo.runtimes import ProcessLimits
-from tsavo.runtimes.python_worker.original import RemoteFailure, RemoteOriginal, holding
+from tsavo.runtimes.python_worker.holding import holding
+from tsavo.runtimes.python_worker.original import RemoteFailure, RemoteOriginal
 from tsavo.vocabulary import Field, Hints, SourceFormat, Unavailable, Unreadable
 
 NONE = Hints()
