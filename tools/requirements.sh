@@ -13,9 +13,8 @@ resolve() {
 }
 
 # The one that holds everything comes first, and the versions it chose hold for all the others.
-# PyTorch is left out: where no build for processors alone is to be had, it brings gigabytes of other things. MLflow has
-# an environment of its own.
-resolve "$@" pyproject.toml --extra models --extra postgresql --extra demo --group check --group docs --group build -o requirements/check.txt
+# PyTorch is left out: where no build for processors alone is to be had, it brings gigabytes of other things.
+resolve "$@" pyproject.toml --extra models --extra mlflow --extra postgresql --extra demo --group check --group docs --group build -o requirements/check.txt
 
 within="-c requirements/check.txt"
 # shellcheck disable=SC2086
