@@ -14,7 +14,8 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 UV := $(BIN)/python -m uv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-EXACTLY := --quiet --python $(BIN)/python --require-hashes
+# Compiled at once: worker processes may not write, and would compile the model libraries at every start.
+EXACTLY := --quiet --python $(BIN)/python --require-hashes --compile-bytecode
 # A package that was not there at the last build is found only after the next one.
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard src/tsavo/kernels/*.cpp src/tsavo/kernels/*.hpp) \
 	$(shell find src/tsavo -name __init__.py)

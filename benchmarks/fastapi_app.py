@@ -11,13 +11,13 @@ app = FastAPI()
 model = joblib.load(os.environ["MODEL"])
 
 
-class Rows(BaseModel):  # type: ignore[misc] # pydantic is in the peer's environment only
+class Rows(BaseModel):
     """Rows of floats."""
 
     rows: list[list[float]]
 
 
-@app.post("/predict")  # type: ignore[untyped-decorator]
+@app.post("/predict")
 def predict(request: Rows) -> dict[str, list[list[float]]]:
     """Class probabilities of each row."""
     return {"probabilities": model.predict_proba(np.array(request.rows)).tolist()}

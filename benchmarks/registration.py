@@ -22,7 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from serving import COLUMNS, environment, infer_body, running, wait_for
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.serving import COLUMNS, environment, infer_body, running, wait_for
 
 TSAVO = Path(sys.executable).with_name("tsavo")
 

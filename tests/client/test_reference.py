@@ -27,7 +27,8 @@ def rows_of(reference: Any, target: Any) -> tuple[list[dict[str, Any]], str | No
 def test_a_file_goes_as_it_is(tmp_path: Path, name: str) -> None:
     """So that the digest in the lineage is the digest of the person's own file."""
     (tmp_path / name).write_bytes(b"whatever it holds")
-    assert reference_of(str(tmp_path / name), "late") == ((name, tmp_path / name), "late")
+    given = reference_of(str(tmp_path / name), "late")
+    assert (given.source.name, given.source.content, given.target) == (name, tmp_path / name, "late")
 
 
 def test_json_goes_as_parquet(tmp_path: Path) -> None:

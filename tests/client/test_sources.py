@@ -33,7 +33,8 @@ def content_of(source: Any, *, trust: bool = False) -> bytes:
 def test_a_path_is_that_file(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"x")
     for given in (tmp_path / "model.onnx", str(tmp_path / "model.onnx")):
-        assert read_source(given, trust=False) == ("model.onnx", tmp_path / "model.onnx")
+        found = read_source(given, trust=False)
+        assert (found.name, found.content) == ("model.onnx", tmp_path / "model.onnx")
 
 
 def test_paths_that_lead_nowhere(tmp_path: Path) -> None:

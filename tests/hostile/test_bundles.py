@@ -30,7 +30,7 @@ def _mlflow(scene: Scene, mlmodel: str, files: dict[str, bytes | str] | None = N
     "name",
     [
         "../canary",
-        "../../home/canary",
+        "../../srv/canary",
         "/tmp/canary",
         "model/../../canary",
         "..\\canary",
@@ -154,7 +154,7 @@ flavors:
     "requirement",
     [
         "-r /etc/passwd",
-        "--index-url http://127.0.0.1:{port}/",
+        "--find-links http://127.0.0.1:{port}/",
         "evil @ http://127.0.0.1:{port}/evil.whl",
         "git+http://127.0.0.1:{port}/evil",
         "-e .",

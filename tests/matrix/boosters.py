@@ -12,7 +12,7 @@ import xgboost
 
 from tests.matrix.case import Answers, Case, as_joblib, classes, value
 from tests.matrix.data import Rows
-from tests.matrix.scikit_learn import FEW, MIXED, fitted, mixed
+from tests.matrix.making import FEW, MIXED, fitted, mixed
 
 __all__ = ["CASES"]
 

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
 from sklearn import (
     calibration,
     cluster,
-    compose,
     covariance,
-    cross_decomposition,
-    decomposition,
     discriminant_analysis,
     dummy,
     ensemble,
-    feature_extraction,
-    feature_selection,
-    gaussian_process,
-    impute,
-    kernel_ridge,
     linear_model,
     mixture,
     model_selection,
@@ -29,82 +17,30 @@ from sklearn import (
     naive_bayes,
     neighbors,
     neural_network,
-    pipeline,
-    preprocessing,
     svm,
-    tree,
 )
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401 -- importing it is what enables it
 
-from tests.matrix.case import Answers, Case, as_joblib, as_skops, classes, value
-from tests.matrix.data import Rows
+from tests.matrix.case import as_joblib, value
+from tests.matrix.making import (
+    FEW,
+    FLAGS,
+    LABELS,
+    Forest,
+    Logistic,
+    Scaler,
+    Trees,
+    anomaly,
+    case,
+    clusters,
+    labels,
+    pipe,
+)
 
 __all__ = ["CASES"]
 
-pipe = pipeline.make_pipeline
-Scaler = preprocessing.StandardScaler
-OneHot = preprocessing.OneHotEncoder
-Logistic = linear_model.LogisticRegression
-Forest = ensemble.RandomForestClassifier
-Trees = tree.DecisionTreeClassifier
-
-NUMBERS = ["dep_delay", "distance", "hour", "temp", "wind_speed", "visib"]
-TEXTS = ["carrier", "origin", "dest"]
-
-
-def anomaly(model: Any, inputs: Any) -> Answers:
-    return {"score": model.decision_function(inputs), "label": model.predict(inputs)}
-
-
-def clusters(model: Any, inputs: Any) -> Answers:
-    return {"label": model.predict(inputs)}
-
-
-def columns(model: Any, inputs: Any) -> Answers:
-    made = model.transform(inputs)
-    return {"value": np.asarray(made.toarray() if hasattr(made, "toarray") else made)}
-
-
-def labels(model: Any, inputs: Any) -> Answers:
-    """Several questions with yes or no, each with the probability of yes."""
-    answers = {"label": np.asarray(model.predict(inputs))}
-    if hasattr(model, "predict_proba"):
-        shares = model.predict_proba(inputs)
-        if isinstance(shares, list):
-            shares = np.stack([part[:, 1] for part in shares], axis=1)
-        answers["probabilities"] = np.asarray(shares)
-    return answers
-
-
-def texts(model: Any, inputs: Any) -> Answers:
-    return classes(model, inputs["route"])
-
-
-def mixed(*steps: Any, text: Any = None, numbers: Any = None) -> Any:
-    """Text and numbers, each prepared in its own way, and then `steps`."""
-    text = text or pipe(impute.SimpleImputer(strategy="most_frequent"), OneHot(handle_unknown="ignore"))
-    numbers = numbers or pipe(impute.SimpleImputer(strategy="median"), Scaler())
-    return pipe(compose.ColumnTransformer([("text", text, TEXTS), ("numbers", numbers, NUMBERS)]), *steps)
-
-
-def fitted(make: Callable[[], Any]) -> Callable[[Rows], Any]:
-    return lambda rows: make().fit(rows.inputs, rows.target)
-
-
-def on_text(make: Callable[[], Any]) -> Callable[[Rows], Any]:
-    return lambda rows: make().fit(rows.inputs["route"], rows.target)
-
-
-def case(
-    model: str, data: str, make: Callable[[], Any], ask: Callable[[Any, Any], Answers] = classes, **more: Any
-) -> Case:
-    return Case("scikit-learn", model, data, fitted(make), ask, **{"save": as_skops, **more})
-
-
-FEW: dict[str, Any] = {"n_estimators": 15, "random_state": 0}
-MIXED = "flights, text and numbers with gaps"
-FLAGS = "flights, whole numbers and booleans"
-LABELS = "breast cancer, three labels"
+from tests.matrix.scikit_learn_numbers import REGRESSORS
+from tests.matrix.scikit_learn_pipelines import PIPELINES
 
 CLASSIFIERS = [
     case("LogisticRegression", "iris", lambda: Logistic(max_iter=500)),
@@ -247,240 +183,6 @@ SEVERAL = [
         "diabetes, two targets",
         lambda: multioutput.RegressorChain(linear_model.Ridge()),
         value,
-    ),
-]
-
-REGRESSORS = [
-    case(name, "diabetes", make, value)
-    for name, make in (
-        ("Ridge", linear_model.Ridge),
-        ("Lasso", lambda: linear_model.Lasso(0.1)),
-        ("ElasticNet", linear_model.ElasticNet),
-        ("Lars", linear_model.Lars),
-        ("BayesianRidge", linear_model.BayesianRidge),
-        ("HuberRegressor", lambda: linear_model.HuberRegressor(max_iter=500)),
-        ("QuantileRegressor", lambda: linear_model.QuantileRegressor(alpha=0.1)),
-        ("PLSRegression", lambda: cross_decomposition.PLSRegression(3)),
-        ("SVR", lambda: pipe(Scaler(), svm.SVR(C=10))),
-        ("KernelRidge", lambda: kernel_ridge.KernelRidge(kernel="rbf")),
-        ("DecisionTreeRegressor", lambda: tree.DecisionTreeRegressor(max_depth=5)),
-        ("AdaBoostRegressor", lambda: ensemble.AdaBoostRegressor(**FEW)),
-        ("BaggingRegressor", lambda: ensemble.BaggingRegressor(random_state=0)),
-        (
-            "MLPRegressor",
-            lambda: neural_network.MLPRegressor(hidden_layer_sizes=(8,), max_iter=50, random_state=0),
-        ),
-        ("SGDRegressor", lambda: pipe(Scaler(), linear_model.SGDRegressor(random_state=0))),
-    )
-]
-REGRESSORS += [
-    case("KNeighborsRegressor", "diabetes, array", neighbors.KNeighborsRegressor, value),
-    case(
-        "GaussianProcessRegressor",
-        "diabetes, array",
-        lambda: gaussian_process.GaussianProcessRegressor(alpha=0.5, normalize_y=True),
-        value,
-    ),
-    case("RandomForestRegressor", "diabetes, array", lambda: ensemble.RandomForestRegressor(**FEW), value),
-    case(
-        "PoissonRegressor",
-        "flights, air time",
-        lambda: pipe(Scaler(), linear_model.PoissonRegressor()),
-        value,
-    ),
-    case("GammaRegressor", "flights, air time", lambda: pipe(Scaler(), linear_model.GammaRegressor()), value),
-    case(
-        "TweedieRegressor",
-        "flights, air time",
-        lambda: pipe(Scaler(), linear_model.TweedieRegressor()),
-        value,
-    ),
-    case(
-        "TransformedTargetRegressor (log1p)",
-        "flights, air time",
-        lambda: compose.TransformedTargetRegressor(
-            linear_model.LinearRegression(), func=np.log1p, inverse_func=np.expm1
-        ),
-        value,
-    ),
-    case(
-        "GradientBoostingRegressor",
-        "flights, air time",
-        lambda: ensemble.GradientBoostingRegressor(**FEW),
-        value,
-    ),
-    case(
-        "HistGradientBoostingRegressor, pipeline",
-        "flights, delay",
-        lambda: mixed(
-            ensemble.HistGradientBoostingRegressor(max_iter=15),
-            text=preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
-            numbers="passthrough",
-        ),
-        value,
-    ),
-    case(
-        "VotingRegressor, pipeline",
-        "flights, delay",
-        lambda: mixed(
-            ensemble.VotingRegressor(
-                [("a", linear_model.Ridge()), ("b", tree.DecisionTreeRegressor(max_depth=4))]
-            )
-        ),
-        value,
-    ),
-    case(
-        "StackingRegressor",
-        "diabetes",
-        lambda: ensemble.StackingRegressor(
-            [("a", linear_model.Ridge()), ("b", tree.DecisionTreeRegressor(max_depth=4))], cv=2
-        ),
-        value,
-    ),
-]
-
-PIPELINES = [
-    case("one-hot, scaler, LogisticRegression", MIXED, lambda: mixed(Logistic(max_iter=500))),
-    case(
-        "one-hot, scaler, GradientBoostingClassifier",
-        MIXED,
-        lambda: mixed(ensemble.GradientBoostingClassifier(**FEW)),
-    ),
-    case(
-        "one-hot (infrequent), RandomForestClassifier",
-        MIXED,
-        lambda: mixed(Forest(**FEW), text=OneHot(handle_unknown="infrequent_if_exist", min_frequency=20)),
-    ),
-    case(
-        "ordinal, HistGradientBoostingClassifier",
-        MIXED,
-        lambda: mixed(
-            ensemble.HistGradientBoostingClassifier(max_iter=15),
-            text=preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan),
-            numbers="passthrough",
-        ),
-    ),
-    case(
-        "TargetEncoder, LogisticRegression",
-        MIXED,
-        lambda: mixed(Logistic(max_iter=500), text=preprocessing.TargetEncoder(random_state=0)),
-    ),
-    case(
-        "nested ColumnTransformer, union, LinearSVC",
-        MIXED,
-        lambda: mixed(
-            svm.LinearSVC(),
-            numbers=compose.ColumnTransformer(
-                [
-                    ("few", pipe(impute.SimpleImputer(add_indicator=True), Scaler()), [0, 1, 2]),
-                    (
-                        "weather",
-                        pipe(
-                            impute.SimpleImputer(),
-                            pipeline.FeatureUnion([("a", Scaler()), ("b", preprocessing.MinMaxScaler())]),
-                        ),
-                        [3, 4, 5],
-                    ),
-                ]
-            ),
-        ),
-    ),
-    case(
-        "one-hot (drop), Lasso",
-        "flights, delay",
-        lambda: mixed(
-            linear_model.Lasso(0.5),
-            text=pipe(
-                impute.SimpleImputer(strategy="constant", fill_value="?"),
-                OneHot(drop="first", handle_unknown="ignore"),
-            ),
-        ),
-        value,
-    ),
-    case(
-        "KNNImputer, LogisticRegression",
-        "breast cancer, gaps",
-        lambda: pipe(impute.KNNImputer(n_neighbors=3), Scaler(), Logistic()),
-    ),
-    case("PCA, LogisticRegression", "wine", lambda: pipe(Scaler(), decomposition.PCA(5), Logistic())),
-    case(
-        "TruncatedSVD, KNeighborsClassifier",
-        "digits, array",
-        lambda: pipe(decomposition.TruncatedSVD(8, random_state=0), neighbors.KNeighborsClassifier(3)),
-    ),
-    case(
-        "IterativeImputer, LogisticRegression",
-        "breast cancer, gaps",
-        lambda: pipe(impute.IterativeImputer(max_iter=3, n_nearest_features=4), Scaler(), Logistic()),
-    ),
-    case(
-        "PolynomialFeatures, Ridge",
-        "diabetes",
-        lambda: pipe(preprocessing.PolynomialFeatures(2), linear_model.Ridge()),
-        value,
-    ),
-    case(
-        "SplineTransformer, Ridge",
-        "diabetes",
-        lambda: pipe(preprocessing.SplineTransformer(n_knots=4), linear_model.Ridge()),
-        value,
-    ),
-    case(
-        "QuantileTransformer, LogisticRegression",
-        "wine",
-        lambda: pipe(preprocessing.QuantileTransformer(n_quantiles=50), Logistic()),
-    ),
-    case(
-        "PowerTransformer, LogisticRegression",
-        "wine",
-        lambda: pipe(preprocessing.PowerTransformer(), Logistic()),
-    ),
-    case(
-        "RobustScaler, Normalizer, SVC",
-        "wine",
-        lambda: pipe(preprocessing.RobustScaler(), preprocessing.Normalizer(), svm.SVC()),
-    ),
-    case(
-        "KBinsDiscretizer, LogisticRegression",
-        "iris",
-        lambda: pipe(preprocessing.KBinsDiscretizer(4, quantile_method="averaged_inverted_cdf"), Logistic()),
-    ),
-    case(
-        "SelectKBest, GaussianNB",
-        "breast cancer",
-        lambda: pipe(feature_selection.SelectKBest(k=8), naive_bayes.GaussianNB()),
-    ),
-    case(
-        "RFE, LogisticRegression",
-        "wine",
-        lambda: pipe(Scaler(), feature_selection.RFE(Logistic(), n_features_to_select=5), Logistic()),
-    ),
-    case(
-        "SelectFromModel, DecisionTreeClassifier",
-        "breast cancer",
-        lambda: pipe(feature_selection.SelectFromModel(Forest(**FEW)), Trees(max_depth=4)),
-    ),
-    case(
-        "HistGradientBoostingClassifier, categories",
-        "flights, text and numbers",
-        lambda: pipe(
-            compose.ColumnTransformer(
-                [("text", preprocessing.OrdinalEncoder(), ["carrier", "origin"])], remainder="passthrough"
-            ),
-            ensemble.HistGradientBoostingClassifier(max_iter=15, categorical_features=[0, 1]),
-        ),
-    ),
-    case(
-        "StandardScaler, PCA (a transformer)", "wine", lambda: pipe(Scaler(), decomposition.PCA(3)), columns
-    ),
-    case("ColumnTransformer (a transformer)", MIXED, mixed, columns),
-    Case(
-        "scikit-learn",
-        "TfidfVectorizer, LogisticRegression",
-        "flights, free text",
-        on_text(lambda: pipe(feature_extraction.text.TfidfVectorizer(), Logistic())),
-        texts,
-        save=as_skops,
     ),
 ]
 

@@ -23,10 +23,11 @@ from tsavo.vocabulary import Batch, Hints, Invalid, Refused, Unreadable
 RANDOM = np.random.default_rng(5)
 X = RANDOM.normal(size=(200, 3)).astype(np.float32)
 TWO = (X[:, 0] > 0).astype(np.int64)
+NO_HINTS = Hints()
 
 
 def _prepare(
-    model: Any, folder: Path, hints: Hints = Hints(), **job: Any
+    model: Any, folder: Path, hints: Hints = NO_HINTS, **job: Any
 ) -> tuple[PreparedVersion, ReferenceRows]:
     source = folder / "source.onnx"
     source.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())

@@ -76,6 +76,11 @@ def _batch(frame: pd.DataFrame, prepared: Prepared) -> Batch:
     return Batch(len(frame), None, tuple(columns))
 
 
+def _artifact(prepared: Prepared) -> Path:
+    assert prepared.artifact is not None
+    return prepared.artifact
+
+
 class Stranger:
     """The acceptance pipeline, prepared once."""
 
@@ -99,7 +104,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
 def test_a_strangers_pipeline_answers_as_predict_proba_on_rows_it_never_saw(stranger: Stranger) -> None:
     frame, _ = _strangers_table(seed=2)
     frame.loc[3, "city"] = "Atlantis"
-    runtime = OnnxRuntime(stranger.prepared.artifact, stranger.prepared.signature)
+    runtime = OnnxRuntime(_artifact(stranger.prepared), stranger.prepared.signature)
     assert isinstance(runtime, Runtime)
     label, probabilities = runtime.predict(_batch(frame, stranger.prepared))
     np.testing.assert_allclose(probabilities, stranger.pipeline.predict_proba(frame), atol=1e-12)
@@ -135,7 +140,7 @@ def test_its_checks_and_libraries_are_reported(stranger: Stranger) -> None:
     assert figures["edge_rows"] > 0
     assert not figures["generated"]
     assert figures["max_abs_difference"]["probabilities"] < 1e-12
-    assert checks["load"].figures["bytes"] == stranger.prepared.artifact.stat().st_size
+    assert checks["load"].figures["bytes"] == _artifact(stranger.prepared).stat().st_size
     assert stranger.prepared.libraries["scikit-learn"]
     assert stranger.prepared.framework.startswith("scikit-learn ")
 
@@ -178,7 +183,7 @@ def test_a_number_model_without_reference_is_checked_on_made_up_rows(tmp_path: P
         ("x2", False),
     ]
     assert prepared.signature.classes == ("no", "yes")
-    label, probabilities = OnnxRuntime(prepared.artifact, prepared.signature).predict(Batch(200, inputs))
+    label, probabilities = OnnxRuntime(_artifact(prepared), prepared.signature).predict(Batch(200, inputs))
     np.testing.assert_array_equal(label, model.predict(inputs))
     np.testing.assert_allclose(probabilities, model.predict_proba(inputs), atol=1e-12)
 
@@ -367,7 +372,7 @@ def test_truncated_and_flipped_files(stranger: Stranger, tmp_path: Path) -> None
         ("joblib", b"\x78\x9c" + bytes(64)),
         ("skops", skops[: len(skops) // 2]),
         ("skops", bytes(flipped)),
-        ("onnx", stranger.prepared.artifact.read_bytes()[:5000]),
+        ("onnx", _artifact(stranger.prepared).read_bytes()[:5000]),
         ("onnx", b"\x08\x07"),
     ]
     for source_format, content in cases:

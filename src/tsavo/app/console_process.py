@@ -13,6 +13,7 @@ from tsavo.app.parts import build_parts
 from tsavo.console import ConsoleParts, create_console
 from tsavo.journal import JournalWriter
 from tsavo.monitors import findings_of
+from tsavo.runtimes import FORK_SERVER
 
 __all__ = ["main"]
 
@@ -40,9 +41,12 @@ async def _serve(child: Child) -> None:
             started=parts.clock.now(),
         )
     )
+    # It has seconds of imports to do, which the first registration then need not wait for.
+    FORK_SERVER.warm()
     try:
         await serve(console, child)
     finally:
+        await asyncio.get_running_loop().run_in_executor(None, FORK_SERVER.close)
         await asyncio.get_running_loop().run_in_executor(None, journal.close)
         parts.database.close()
 

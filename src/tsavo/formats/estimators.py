@@ -25,9 +25,9 @@ _MAX_SCHEMA: Final = 64 << 20
 # that compute a number from arrays. None of them does anything else when it is built or called.
 _ALLOWED: Final = frozenset(
     {
+        "# What MLflow makes of LightGBM's estimators; the booster inside is LightGBM's own text.",
         "collections.OrderedDict",
         "functools.partial",
-        # What MLflow makes of LightGBM's estimators; the booster inside is LightGBM's own text.
         "lightgbm.basic.Booster",
         "lightgbm.sklearn.LGBMClassifier",
         "lightgbm.sklearn.LGBMRanker",
@@ -86,6 +86,8 @@ _ALLOWED: Final = frozenset(
         "sklearn.gaussian_process.kernels.RationalQuadratic",
         "sklearn.gaussian_process.kernels.Sum",
         "sklearn.gaussian_process.kernels.WhiteKernel",
+        "sklearn.impute._iterative.IterativeImputer",
+        "sklearn.impute._iterative._ImputerTriplet",
         "sklearn.metrics._classification.accuracy_score",
         "sklearn.metrics._classification.balanced_accuracy_score",
         "sklearn.metrics._classification.f1_score",
@@ -103,6 +105,8 @@ _ALLOWED: Final = frozenset(
         "sklearn.metrics._scorer._CurveScorer",
         "sklearn.metrics._scorer._PassthroughScorer",
         "sklearn.metrics._scorer._Scorer",
+        "sklearn.model_selection._search_successive_halving.HalvingGridSearchCV",
+        "sklearn.model_selection._search_successive_halving.HalvingRandomSearchCV",
         "sklearn.model_selection._split.GroupKFold",
         "sklearn.model_selection._split.KFold",
         "sklearn.model_selection._split.RepeatedKFold",

@@ -105,12 +105,18 @@ def _tree(tree: dict[str, str], target: int, zeros: npt.NDArray[np.bool_]) -> Tr
         left=np.concatenate([_children(tree, "left_child", inner), padding]).astype(np.int64),
         right=np.concatenate([_children(tree, "right_child", inner), padding]).astype(np.int64),
         feature=np.concatenate([feature, padding]).astype(np.int64),
-        threshold=np.concatenate([threshold, padding]),
+        threshold=np.concatenate([np.where(categorical, threshold, _around_zero(threshold)), padding]),
         missing_left=np.concatenate([goes_left, padding]).astype(np.bool_),
         weights=np.concatenate([np.zeros(inner), values])[:, None],
         target=target,
         members=_members(tree, threshold, categorical),
     )
+
+
+def _around_zero(threshold: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The thresholds, such that whatever LightGBM rounds to zero goes where zero goes."""
+    near = np.abs(threshold) <= _TINY
+    return np.where(near, np.where(threshold >= 0.0, _TINY, np.nextafter(-_TINY, -np.inf)), threshold)
 
 
 def _children(tree: dict[str, str], side: str, inner: int) -> npt.NDArray[np.int64]:

@@ -105,7 +105,8 @@ def _before_encoding(model: Any, columns: npt.NDArray[Any]) -> npt.NDArray[np.in
     encoded = model._preprocessor._transformer_to_input_indices.get("encoder", ())
     flags = np.zeros(int(model.n_features_in_), np.bool_)
     flags[list(encoded)] = True
-    return np.concatenate([np.flatnonzero(flags), np.flatnonzero(~flags)])[columns]
+    order: npt.NDArray[np.int64] = np.concatenate([np.flatnonzero(flags), np.flatnonzero(~flags)])
+    return order[columns.astype(np.int64)]
 
 
 def _chosen(tracks: _Tracks, columns: Any) -> _Tracks:

@@ -10,8 +10,12 @@ numpy: each name is loaded when it is first used.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+
+# Before anybody imports it: since 1.31 onnxruntime reports its use to its makers, from a thread of its own.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from tsavo.runtimes.environments import Environments, Lock
@@ -24,10 +28,12 @@ if TYPE_CHECKING:
     from tsavo.runtimes.python_worker.runtime import PythonRuntime
     from tsavo.runtimes.python_worker.states import RuntimeState
     from tsavo.runtimes.runtime import Runtime, load
+    from tsavo.runtimes.starting import FORK_SERVER
     from tsavo.runtimes.verification import ask_again
     from tsavo.runtimes.verify_jobs import VerifyItem, VerifyJob
 
 __all__ = [
+    "FORK_SERVER",
     "Environments",
     "Lock",
     "NeedsEnvironment",
@@ -50,6 +56,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "FORK_SERVER": "starting",
     "Environments": "environments",
     "Lock": "environments",
     "NeedsEnvironment": "jobs",

@@ -18,7 +18,7 @@ ANSWER: Final = "answer.json"
 STARTED: Final = b"+"
 ENDED: Final = b"="
 KILL: Final = b"k"
-"""On the socket of one job: the server says that it has begun, and with which code it ended; the other side, to end it."""
+"""On the socket of one job: the server says that it has begun, and with which code it ended; the other, to end it."""
 
 NOT_SAFE: Final = 3
 """The fork server's exit code when copies of it would not be safe."""

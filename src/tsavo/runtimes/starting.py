@@ -163,8 +163,9 @@ class ForkServer:
             self._orders.close()
         if self._process is not None:
             try:
-                self._process.wait(_KILL_SECONDS)
+                self._process.wait(_LISTEN_SECONDS)
             except subprocess.TimeoutExpired:
+                # It is busy with imports, and hears nothing.
                 _kill_group(self._process.pid)
                 self._process.wait()
         self._process = self._orders = None

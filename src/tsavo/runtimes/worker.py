@@ -1,4 +1,4 @@
-"""The process that reads a hostile model file: ``python -m tsavo.runtimes.worker JOBDIR``, or a copy of the fork server.
+"""The process that reads a hostile model file: a copy of the fork server, or ``python -m tsavo.runtimes.worker DIR``.
 
 It takes ``job.json`` from the job folder, gives up whatever the work does not need, does the work, and leaves
 ``answer.json`` with the artifact and the reference beside it. It talks to nobody, and whoever started it may kill it at

@@ -75,7 +75,7 @@ def test_a_compiled_version_needs_three_libraries_as_they_were() -> None:
 
 
 def test_a_version_with_an_environment_needs_just_that() -> None:
-    environment = Environment("d", "3.12", "l", ("numpy==2.1.0", "six==1.16.0", "--index-url=evil"))
+    environment = Environment("d", "3.12", "l", ("numpy==2.1.0", "six==1.16.0", "--find-links=evil"))
     made = version(runtime="python", environment=environment)
     assert requirements(made) == ["numpy==2.1.0", "six==1.16.0", "msgspec", "pandas"]
     told = environment_files(made)

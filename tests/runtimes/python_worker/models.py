@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import textwrap
+import time
 import venv
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from tsavo.vocabulary import (
     Output,
     Signature,
     SourceFormat,
+    Unavailable,
     Version,
 )
 
@@ -134,3 +137,46 @@ def group_of(leader: int) -> list[int]:
             if int(fields[2]) == leader and fields[0] != "Z":
                 found.append(int(entry.name))
     return found
+
+
+SLEEP = when_told("__import__('time').sleep(1000)")
+EXIT = when_told("__import__('os')._exit(3)")
+SEGFAULT = when_told("__import__('ctypes').string_at(0)")
+
+
+def with_zoo(folder: Path, test: Callable[[Zoo], Awaitable[None]], **limits: Any) -> None:
+    """Run a test with a pool, and see that nothing is left of it."""
+
+    async def run() -> None:
+        workers = pool(folder, **limits)
+        try:
+            await test(Zoo(folder, workers))
+        finally:
+            await workers.close()
+        assert list((folder / "workers").iterdir()) == []
+
+    asyncio.run(run())
+
+
+async def value(model: PythonRuntime, batch: Batch = FINE) -> float:
+    return float((await model.answer(batch))[0][0])
+
+
+async def until_well(model: PythonRuntime, seconds: float = 20) -> None:
+    """Ask until it answers again."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            assert await value(model) == 3.0
+        except Unavailable as error:
+            assert time.monotonic() < deadline, error
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+async def until(fact: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(seconds):
+        while not fact():  # noqa: ASYNC110 -- another process makes it so
+            await asyncio.sleep(0.02)
