@@ -43,10 +43,10 @@ class Line:
         return "" if self.version is None else self.version.runtime
 
 
-def run_all(client: tsavo.Client, cases: Sequence[Case]) -> Iterator[Line]:
-    """Run the cases, a few at once, and give their lines in order."""
+def run_all(client: tsavo.Client, cases: Sequence[Case], prefix: str = "case") -> Iterator[Line]:
+    """Run the cases, a few at once, as models whose names begin with `prefix`; give their lines in order."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
-        places = [Path(folder) / f"case-{at}" for at in range(len(cases))]
+        places = [Path(folder) / f"{prefix}-{at}" for at in range(len(cases))]
         for place in places:
             place.mkdir()
         yield from pool.map(lambda pair: _run(client, *pair), zip(cases, places, strict=True))

@@ -9,6 +9,7 @@ from tests.examples import NOON, digest_of, example_version, keep_versions
 from tsavo.registry import (
     add_model,
     add_version,
+    environments_in_use,
     find_by_digest,
     get_version,
     list_versions,
@@ -16,7 +17,17 @@ from tsavo.registry import (
     version_digest,
 )
 from tsavo.storage import Database
-from tsavo.vocabulary import Conflict, Field, Model, NotFound, Reference, VersionRef
+from tsavo.vocabulary import (
+    Conflict,
+    Environment,
+    Field,
+    Golden,
+    Hints,
+    Model,
+    NotFound,
+    Reference,
+    VersionRef,
+)
 
 
 def test_a_version_comes_back_as_it_was_kept(database: Database) -> None:
@@ -92,3 +103,25 @@ def test_the_digest_depends_on_every_part() -> None:
     digests = [version_digest(**one) for one in [parts, *changed]]  # type: ignore[arg-type]
     assert len(set(digests)) == len(digests)
     assert version_digest(**parts) == digests[0]  # type: ignore[arg-type]
+
+
+def test_a_version_that_is_not_compiled_comes_back_whole_and_its_environment_is_in_use(
+    database: Database,
+) -> None:
+    lock = Environment("e" * 64, "3.11", "f" * 64, ("six==1.17.0",))
+    with database.begin() as connection:
+        keep_versions(connection, count=0)
+        assert environments_in_use(connection) == set()
+        draft = msgspec.structs.replace(
+            example_version(),
+            runtime="python",
+            reason="it is Python code of its author",
+            environment=lock,
+            golden=Golden("a" * 64, 200),
+            hints=Hints(task="regression", units={"amount": "EUR"}),
+        )
+        kept = add_version(connection, draft)
+        other = msgspec.structs.replace(draft, digest=digest_of("other"))
+        add_version(connection, other)
+        assert get_version(connection, kept.ref) == kept
+        assert environments_in_use(connection) == {lock.digest}

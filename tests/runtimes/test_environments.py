@@ -308,6 +308,7 @@ def test_collecting_removes_what_no_version_needs(offline: Environments, tmp_pat
     program = offline.ensure(kept)
     offline.ensure(gone)
     (tmp_path / "environments" / "notes").mkdir()
+    assert offline.collect({kept.digest}, unwanted_seconds=3600) == ()
     assert offline.collect({kept.digest}) == (gone.digest,)
     assert run(program, "import granite") == ""
     assert offline.collect({kept.digest}) == ()

@@ -13,7 +13,7 @@ from tsavo.alerts import raise_alerts
 from tsavo.app.child import Child, report_fault, run_child
 from tsavo.app.parts import build_parts
 from tsavo.monitors import Watch
-from tsavo.registry import list_routes
+from tsavo.registry import environments_in_use, list_routes
 from tsavo.storage import Connection
 from tsavo.vocabulary import Finding, Route
 
@@ -22,6 +22,7 @@ __all__ = ["Keeper", "main"]
 _LOG: Final = logging.getLogger("tsavo.keeper")
 _PAGE: Final = 1000
 _NICE: Final = 10
+_UNWANTED_SECONDS: Final = 24 * 3600.0
 
 
 class Keeper:
@@ -74,8 +75,16 @@ class Keeper:
         self._behind = set()
         if time.monotonic() - self._maintained > self._settings.maintain_minutes * 60:
             self._parts.lake.maintain()
+            self._tidy_environments()
             self._maintained = time.monotonic()
         return shipped.more
+
+    def _tidy_environments(self) -> None:
+        """Remove environments that no version runs in, once nobody has asked for them for a day."""
+        with self._parts.database.read() as connection:
+            used = environments_in_use(connection)
+        for digest in self._parts.control.environments.collect(used, unwanted_seconds=_UNWANTED_SECONDS):
+            _LOG.info("an environment that no version needs was removed: %s", digest)
 
     def _look(self, route: Route) -> None:
         try:

@@ -9,6 +9,7 @@ import msgspec
 
 from tsavo.alerts import count_open, list_alerts
 from tsavo.console.parts import ConsoleParts
+from tsavo.console.workers import WorkerView, worker_of
 from tsavo.lake import Activity
 from tsavo.registry import (
     get_model,
@@ -51,13 +52,20 @@ class OverviewRow(msgspec.Struct, frozen=True):
 
 
 class EndpointView(msgspec.Struct, frozen=True):
-    """One endpoint: its route, champion, findings, open alerts, and where to send requests."""
+    """One endpoint: its route, champion, findings, open alerts, and where to send requests.
+
+    Attributes
+    ----------
+    worker
+        How the Python worker of the champion is doing; ``None`` for a champion that is compiled.
+    """
 
     route: Route
     champion: Version
     findings: list[Finding]
     alerts: list[Alert]
     url: str
+    worker: WorkerView | None = None
 
 
 class ModelRow(msgspec.Struct, frozen=True):
@@ -133,8 +141,9 @@ def endpoint_view(parts: ConsoleParts, endpoint: str) -> EndpointView:
         route = get_route(connection, endpoint)
         champion = get_version(connection, route.champion)
         alerts = list_alerts(connection, endpoint=endpoint, state="open", limit=50)
+    worker = worker_of(parts.gateway_url, endpoint) if champion.runtime == "python" else None
     return EndpointView(
-        route, champion, parts.findings(endpoint), list(alerts.items), infer_url(parts, endpoint)
+        route, champion, parts.findings(endpoint), list(alerts.items), infer_url(parts, endpoint), worker
     )
 
 

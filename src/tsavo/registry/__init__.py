@@ -20,6 +20,7 @@ from tsavo.registry.paging import MAX_LIMIT, page_of
 from tsavo.registry.verifications import add_verification, list_verifications
 from tsavo.registry.versions import (
     add_version,
+    environments_in_use,
     find_by_digest,
     get_version,
     list_versions,
@@ -34,6 +35,7 @@ __all__ = [
     "add_verification",
     "add_version",
     "changed_routes",
+    "environments_in_use",
     "find_by_digest",
     "find_model",
     "find_route",

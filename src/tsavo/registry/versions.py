@@ -16,6 +16,7 @@ from tsavo.vocabulary import Conflict, Environment, NotFound, Page, Reference, S
 
 __all__ = [
     "add_version",
+    "environments_in_use",
     "find_by_digest",
     "get_version",
     "list_versions",
@@ -146,6 +147,12 @@ def versions_after(
 def _count(connection: Connection, query: sa.Select[Any]) -> int:
     counted = sa.select(sa.func.count()).select_from(query.order_by(None).subquery())
     return int(connection.execute(counted).scalar_one())
+
+
+def environments_in_use(connection: Connection) -> set[str]:
+    """Digests of the environments that versions run in."""
+    query = sa.select(versions.c.environment).where(versions.c.environment.is_not(None)).distinct()
+    return {environment.digest for (environment,) in connection.execute(query)}
 
 
 def _version(row: sa.Row[Any]) -> Version:

@@ -7,6 +7,7 @@ they come from is the machine's own affair: uv's settings, or else pip's, hold, 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -15,8 +16,8 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -156,13 +157,24 @@ class Environments:
                 # Whoever held the lock before may have made it.
                 if not place.is_dir():
                     self._build(lock, place)
+        with contextlib.suppress(OSError):
+            # When it was last wanted; see `collect`.
+            os.utime(place)
         return program
 
-    def collect(self, used: set[str]) -> tuple[str, ...]:
-        """Remove the environments whose digests are not among `used`; return which."""
+    def collect(self, used: set[str], *, unwanted_seconds: float = 0.0) -> tuple[str, ...]:
+        """Remove the environments whose digests are not among `used`; return which.
+
+        Parameters
+        ----------
+        unwanted_seconds
+            Only those that nobody asked for in so long: one may belong to a version that is being registered.
+        """
         removed = []
         for place in sorted(self._folder.glob("[0-9a-f]*")):
             if place.name in used or not place.is_dir() or not _DIGEST.fullmatch(place.name):
+                continue
+            if time.time() - place.stat().st_mtime < unwanted_seconds:
                 continue
             with self._alone(place.name):
                 # Out of its place first: a half-removed one must never be taken for whole.
@@ -202,7 +214,7 @@ class Environments:
                 why = f"this machine has no Python {version}"
         return sys.executable, _OURS, (f"{why}; Python {_OURS} is used",)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _alone(self, digest: str) -> Iterator[None]:
         """Hold the lock file of one environment; the kernel lets go of it when the process ends."""
         file = os.open(self._folder / f".{digest}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
