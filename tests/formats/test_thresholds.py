@@ -42,7 +42,7 @@ ONE_COLUMN: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("model", ONE_COLUMN, ids=repr)
+@pytest.mark.parametrize("model", ONE_COLUMN, ids=range(len(ONE_COLUMN)))
 @pytest.mark.filterwarnings("ignore")
 def test_the_answer_changes_there(model: Any) -> None:
     model.fit(NUMBERS, TARGET)

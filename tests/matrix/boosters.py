@@ -22,7 +22,7 @@ CAT: dict[str, Any] = {"iterations": 15, "verbose": 0, "thread_count": 1, "allow
 TEXT = "flights, text and numbers"
 FLAGS = "flights, whole numbers and booleans"
 GAPS = "breast cancer, gaps"
-PIPELINE: dict[str, Any] = {"save": as_joblib, "trust": True}
+PIPELINE: dict[str, Any] = {"save": as_joblib, "trust": True, "runtime": "onnx"}
 
 
 def of_xgboost(model: str, data: str, make: Any, ask: Any = classes, **more: Any) -> Case:
@@ -118,7 +118,7 @@ CASES = (
     of_lightgbm("LGBMClassifier", GAPS, lambda: lightgbm.LGBMClassifier(**LGB)),
     of_lightgbm("LGBMClassifier", "iris, classes as text", lambda: lightgbm.LGBMClassifier(**LGB)),
     of_lightgbm("LGBMClassifier", FLAGS, lambda: lightgbm.LGBMClassifier(**LGB)),
-    of_lightgbm("LGBMRegressor", "diabetes", lambda: lightgbm.LGBMRegressor(**LGB), value),
+    of_lightgbm("LGBMRegressor", "diabetes", lambda: lightgbm.LGBMRegressor(**LGB), value, runtime="onnx"),
     of_lightgbm(
         "LGBMRegressor (tweedie)",
         "flights, air time",

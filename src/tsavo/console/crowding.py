@@ -8,13 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from tsavo.vocabulary import Overloaded
 
 __all__ = ["QUERIES", "REGISTRATIONS", "Line", "Turnstile"]
 
 T = TypeVar("T")
+
+_A_REGISTRATION: Final = 2 << 30
 
 
 class Turnstile:
@@ -77,7 +79,13 @@ class Line:
             self._inside -= 1
 
 
+def _registrations_at_once() -> int:
+    """As many as there are processors, and no more than there is memory for; two at least."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(2, min(8, os.cpu_count() or 2, memory // _A_REGISTRATION))
+
+
 # A query may take 2 GiB and all cores.
 QUERIES = Turnstile("queries", most=4, patience=5.0)
-# A registration keeps a worker process with model libraries in it busy.
-REGISTRATIONS = Line("registrations", most=max(2, min(8, os.cpu_count() or 2)), waiting=1_000)
+# A registration keeps a processor busy, and a worker process with model libraries in it.
+REGISTRATIONS = Line("registrations", most=_registrations_at_once(), waiting=1_000)

@@ -92,7 +92,7 @@ def _pairs(graph: Graph, model: Any, table: Table) -> str:
     for at, (first, second) in enumerate(combinations(range(count), 2)):
         ours, theirs = slice(ends[first], ends[first + 1]), slice(ends[second], ends[second + 1])
         weights[ours, at] = model.dual_coef_[second - 1, ours]
-        weights[theirs, at] = model.dual_coef_[second - 1, theirs]
+        weights[theirs, at] = model.dual_coef_[first, theirs]
     return _affine(graph, kernel, weights, model.intercept_)
 
 
