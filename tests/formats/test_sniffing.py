@@ -185,7 +185,7 @@ def test_more_entries_than_a_model_has_are_not_even_read(tmp_path: Path) -> None
         (b'<?xml version="1.0"?>\n<PMML xmlns="http://www.dmg.org/PMML-4_4" version="4.4">', "pmml"),
         (b'<!DOCTYPE PMML [<!ENTITY a "b">]><PMML version="4.4">', "pmml"),
         (b'\xef\xbb\xbf<p:PMML xmlns:p="http://www.dmg.org/PMML-4_3">', "pmml"),
-        (b"variable,low,high,points\nage,0,30,10\n", "scorecard"),
+        (b"Characteristic, low,high,values,points\nage,0,30,,10\n", "scorecard"),
     ],
 )
 def test_text_and_binary_formats_by_their_first_bytes(head: bytes, expected: SourceFormat) -> None:

@@ -175,13 +175,16 @@ def test_pmml_with_entities(scene: Scene, prologue: str) -> None:
     assert scene.refused(scene.file(content.encode(), "model.pmml")).kind in KINDS
 
 
+CARD = b"characteristic,low,high,values,points\n"
+
+
 def test_scorecards_that_are_none(scene: Scene) -> None:
     for content in (
-        b"variable,low,high,points\n" + b"age,0,1,=cmd|' /C calc'!A0\n",
-        b"variable,low,high,points\n" + b"age," * 100_000,
-        b"variable,low,high,points\nage,0,1,nan\nage,5,2,inf\n",
-        b"points\n",
-        b'{"points": ' + b"[" * 100_000,
+        CARD + b"age,0,1,,=cmd|' /C calc'!A0\n",
+        CARD + b"age," * 100_000,
+        CARD + b"age,0,1,,nan\nage,5,2,,inf\n",
+        CARD + b'age,,,"' + b"a|" * 100_000,
+        CARD,
     ):
         assert scene.refused(scene.file(content, "card.csv"), "scorecard").kind in KINDS
 

@@ -24,12 +24,13 @@ PAGES = [
     *(path for path in sorted(DOCS.glob("*.md")) if path.stem in NOT_FRAMEWORKS),
 ]
 # What the blocks of a page import, where it is not called as the page.
-LIBRARIES: Final = {"scikit-learn": "sklearn", "pytorch": "torch", "pmml": "sklearn", "scorecards": "pandas"}
+LIBRARIES: Final = {"scikit-learn": "sklearn", "pytorch": "torch", "pmml": "sklearn", "scorecards": "numpy"}
 NO_LIBRARY: Final = {"index", "python", *NOT_FRAMEWORKS}
 FENCE: Final = re.compile(r"^```(\w*).*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # The addresses that pages name are those of a Tsavo that was started without options.
 USUAL: Final = {"http://127.0.0.1:8080": "gateway", "http://127.0.0.1:8090": "console"}
 SECONDS: Final = 240
+HERE: Final = re.compile(r"<<'(\w+)'")
 
 # Blocks of one page share their names, as they do for somebody who copies them into one session.
 SESSION = """
@@ -67,15 +68,23 @@ def commands_of(text: str) -> str:
 
     >>> commands_of("$ tsavo ls\\nendpoint  champion\\n$ tsavo register \\\\\\n    model.skops\\ncredit@1\\n")
     'tsavo ls\\n\\ntsavo register \\\\\\n    model.skops\\n'
+    >>> commands_of("$ cat > a <<'END'\\na\\nEND\\n$ cat a\\na\\n")
+    "cat > a <<'END'\\na\\nEND\\ncat a\\n"
     """
     lines = text.splitlines()
     if not any(line.startswith("$ ") for line in lines):
         return text
-    kept, going_on = [], False
+    kept, going_on, until = [], False, ""
     for line in lines:
-        mine = going_on or line.startswith("$ ")
+        mine = going_on or bool(until) or line.startswith("$ ")
         kept.append(line.removeprefix("$ ") if mine else "")
+        if until:
+            # What stands between is the text that a command reads.
+            until = "" if line == until else until
+            continue
         going_on = mine and line.endswith("\\")
+        found = HERE.search(line) if mine else None
+        until = found[1] if found else ""
     return "\n".join(kept)
 
 

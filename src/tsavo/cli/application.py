@@ -31,7 +31,7 @@ _COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "ls": ("looking", "List endpoints, or models."),
         "show": ("looking", "Everything about an endpoint, a model or a version."),
         "diff": ("looking", "What differs between two versions."),
-        "verify": ("verifying", "Does a version still answer as it did when it was registered?"),
+        "verify": ("verifying", "See whether versions still answer as they did when they were registered."),
         "eject": ("verifying", "Write a version as an MLflow model folder that runs without Tsavo."),
     },
     "Decisions": {

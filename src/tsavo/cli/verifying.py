@@ -38,7 +38,7 @@ def verify(
     after: str | None = None,
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
-    """Does a version still answer as it did when it was registered? Ends with 1 when one does not.
+    """See whether versions still answer as they did when they were registered. Ends with 1 when one does not.
 
     Its golden rows are answered again by what serves it now, and compared with the stored answers.
 

@@ -114,14 +114,16 @@ def _mixture(graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:
 
 def _precision_factor(model: Any, at: int, width: int) -> npt.NDArray[np.float64]:
     """[width, width]: the Cholesky factor of a component's precision."""
-    kept = np.asarray(model.precisions_cholesky_, np.float64)
+    kept: npt.NDArray[np.float64] = np.asarray(model.precisions_cholesky_, np.float64)
     if model.covariance_type == "full":
-        return kept[at]
+        own: npt.NDArray[np.float64] = kept[at]
+        return own
     if model.covariance_type == "tied":
         return kept
     if model.covariance_type == "diag":
         return np.diag(kept[at])
-    return np.eye(width) * kept[at]
+    scaled: npt.NDArray[np.float64] = np.eye(width) * kept[at]
+    return scaled
 
 
 def _mixture_constants(model: Any, width: int) -> npt.NDArray[np.float64]:
@@ -132,7 +134,8 @@ def _mixture_constants(model: Any, width: int) -> npt.NDArray[np.float64]:
         float((((row[0] - mean) @ _precision_factor(model, at, width)) ** 2).sum())
         for at, mean in enumerate(model.means_)
     ]
-    return weighted + 0.5 * np.array(forms)
+    constants: npt.NDArray[np.float64] = weighted + 0.5 * np.array(forms)
+    return constants
 
 
 def _elliptic_envelope(graph: Graph, model: Any, table: Table) -> tuple[Answer, ...]:

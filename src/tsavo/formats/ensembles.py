@@ -33,7 +33,8 @@ def _forest(graph: Graph, table: Table, parts: list[Any], weigh: Callable[[Any],
 
 
 def _class_shares(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return values / np.maximum(values.sum(axis=1, keepdims=True), _TINY)
+    shares: npt.NDArray[np.float64] = values / np.maximum(values.sum(axis=1, keepdims=True), _TINY)
+    return shares
 
 
 def _forest_classifier(graph: Graph, forest: Any, table: Table) -> tuple[Answer, ...]:

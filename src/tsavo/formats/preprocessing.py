@@ -12,7 +12,7 @@ from tsavo.formats.graph import CannotCompile, Graph, Table
 from tsavo.formats.layout import MISSING
 from tsavo.formats.sklearn_models import is_missing
 
-__all__ = ["TRANSFORMERS"]
+__all__ = ["TRANSFORMERS", "category_codes"]
 
 _ML: Final = "ai.onnx.ml"
 
@@ -129,7 +129,9 @@ def _one_hot_encoder(graph: Graph, encoder: Any, table: Table) -> Table:
         dropped = None if encoder.drop_idx_ is None else encoder._drop_idx_after_grouping[at]
         kept = [index for index in range(len(groups)) if index != dropped]
         if kept:
-            lit = graph.node("Equal", _codes(graph, part, groups), graph.constant(np.array([kept], np.int64)))
+            lit = graph.node(
+                "Equal", category_codes(graph, part, groups), graph.constant(np.array([kept], np.int64))
+            )
             cells.extend(graph.table(graph.float64(lit), len(kept)))
     return Table(cells)
 
@@ -148,7 +150,7 @@ def _groups(encoder: Any, at: int, categories: list[Any]) -> list[list[Any]]:
     return groups
 
 
-def _codes(graph: Graph, part: Table, groups: list[list[Any]]) -> str:
+def category_codes(graph: Graph, part: Table, groups: list[list[Any]]) -> str:
     """[n, 1] int64: the group of each value, -1 for values of no group (or the group that holds ``...``)."""
     matrix = graph.matrix(part)
     default = next((at for at, group in enumerate(groups) if any(value is ... for value in group)), -1)
@@ -195,7 +197,7 @@ def _ordinal_encoder(graph: Graph, encoder: Any, table: Table) -> Table:
         part = table.select([at])
         _remember(graph, part, categories)
         groups = _groups(encoder, at, list(categories))
-        codes = graph.float64(_codes(graph, part, groups))
+        codes = graph.float64(category_codes(graph, part, groups))
         outside = encoder.unknown_value if encoder.handle_unknown == "use_encoded_value" else np.nan
         for index, value in ((-1, outside), *_missing_code(encoder, groups)):
             found = graph.node("Equal", codes, graph.constant(np.array([[float(index)]])))
@@ -211,7 +213,7 @@ def _target_encoder(graph: Graph, encoder: Any, table: Table) -> Table:
     for at, categories in enumerate(encoder.categories_):
         part = table.select([at])
         _remember(graph, part, categories)
-        codes = _codes(graph, part, [[value] for value in categories])
+        codes = category_codes(graph, part, [[value] for value in categories])
         place = graph.node("Add", graph.flatten(codes), graph.constant(np.array([1], np.int64)))
         for target, mean in enumerate(means.tolist()):
             known = np.asarray(encoder.encodings_[at * len(means) + target], np.float64)

@@ -40,7 +40,7 @@ _XML: Final = re.compile(
     rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE[^>\[]*(\[.*?\])?\s*>\s*)?", re.DOTALL
 )
 _PMML: Final = re.compile(rb"<(\w+:)?PMML[\s>]")
-_SCORECARD: Final = re.compile(rb'(^|[,;\t|]) *"?(points|score)"? *([,;\t|]|$)', re.IGNORECASE)
+_SCORECARD: Final = re.compile(rb" *characteristic *, *low *, *high *, *values *, *points *", re.IGNORECASE)
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -166,14 +166,10 @@ def _text_kind(head: bytes, text: bytes, name: str) -> SourceFormat:
     if text.startswith(b"{"):
         if b'"learner"' in text:
             return "xgboost"
-        if b'"points"' in text or b'"scorecard"' in text:
-            return "scorecard"
         if b'"features_info"' in text:
             raise _unknown("a CatBoost model as JSON", "save it as .cbm, which is CatBoost's default")
     first = text.partition(b"\n")[0].rstrip(b"\r")
-    if _SCORECARD.search(first) and _is_text(head):
-        return "scorecard"
-    if name.lower().endswith((".yaml", ".yml", ".toml")) and b"points" in text and _is_text(head):
+    if _SCORECARD.fullmatch(first) and _is_text(head):
         return "scorecard"
     raise _unknown(head[:16] if head else "an empty file")
 

@@ -215,7 +215,7 @@ class Version(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     environment: Environment | None = None
     golden: Golden | None = None
-    hints: Hints = Hints()
+    hints: Hints = msgspec.field(default_factory=Hints)
 
     @property
     def ref(self) -> VersionRef:

@@ -36,7 +36,7 @@ class RegisterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trusted: bool = False
     code_commit: str | None = None
     brief: Brief | None = None
-    hints: Hints = Hints()
+    hints: Hints = msgspec.field(default_factory=Hints)
     runtime: Literal["auto", "onnx", "python"] = "auto"
     ticket: Annotated[str, msgspec.Meta(max_length=100)] | None = None
 
