@@ -96,6 +96,17 @@ def test_the_normal_distribution_stays_with_statsmodels() -> None:
             original.compile(fields, float32=False)
 
 
+def test_a_column_that_happens_to_be_constant_stays_an_input(tmp_path: Path) -> None:
+    design = ROWS.assign(month=1.0)
+    results = sm.OLS(PROGRESS, design).fit()
+    original = wrap(results, Hints())
+    assert original.names == [*ROWS.columns, "month"]
+    fields = fields_of(original)
+    later = design.assign(month=2.0)
+    answers = agree(original, fields, columns_of(fields, later.to_numpy()), tmp_path, tolerance=1e-12)
+    np.testing.assert_allclose(answers["value"], results.predict(later))
+
+
 def test_class_labels_that_somebody_names() -> None:
     original = wrap(MODELS["Logit"](sm.add_constant(ROWS)), Hints(classes=("low", "high")))
     fields = fields_of(original)

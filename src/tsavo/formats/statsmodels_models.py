@@ -84,7 +84,8 @@ class StatsmodelsOriginal(Original):
         if self.formula is not None or not getattr(self.model, "k_constant", 0):
             return None
         at = getattr(self.model.data, "const_idx", None)
-        return None if at is None else int(at)
+        # A column of the data may happen to be constant; statsmodels names the added one so.
+        return None if at is None or self.model.exog_names[int(at)] != "const" else int(at)
 
     def predict(self, fields: Sequence[Field], columns: Columns) -> dict[str, npt.NDArray[Any]]:
         """See `Original.predict`."""
