@@ -78,11 +78,11 @@ def _link(original: StatsmodelsOriginal) -> str:
             return link
         if link == "Power" and float(original.model.family.link.power) in _POWERS:
             return _POWERS[float(original.model.family.link.power)]
-        raise CannotCompile(f"its link {link} needs a function that onnxruntime does not have in float64")
+        raise CannotCompile(f"its link {link} needs a function that compiled models do not have in float64")
     if kind == "Logit":
         return kind
     if kind == "Probit":
-        raise CannotCompile("the normal distribution is a function that onnxruntime does not have in float64")
+        raise CannotCompile("the normal distribution is a function that compiled models do not have in float64")
     raise CannotCompile(f"models of the kind {kind} have no form in ONNX")
 
 

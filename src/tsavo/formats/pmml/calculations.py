@@ -38,6 +38,7 @@ class Calculation(ABC):
     def constant(self, value: float | str | bool) -> Value:
         """The same for each row."""
 
+    # "Float32" is no operator of ONNX: it rounds to float32.
     @abstractmethod
     def step(self, operator: str, *values: Value) -> Value:
         """Numbers or truths from others, by an operator of ONNX."""
@@ -95,6 +96,7 @@ _STEPS: Final[dict[str, Callable[..., Any]]] = {
     "Tanh": np.tanh,
     "Atan": np.arctan,
     "Sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
+    "Float32": lambda x: np.asarray(x, np.float64).astype(np.float32).astype(np.float64),
     "Erf": lambda x: np.asarray(_erf(x), np.float64),
     "And": np.logical_and,
     "Or": np.logical_or,
