@@ -317,7 +317,9 @@ def _nothing_answers(route: Route, champion: LoadedVersion, why: str, cause: Exc
         reason = f"the plug of '{route.endpoint}' is pulled"
         mend = f"put it back with 'tsavo plug {route.endpoint} --off', or give it a fallback"
     else:
-        said = f": {known.reason}" if isinstance(known, TsavoError) else ""
+        # A worker names its version; it is named here already.
+        told = known.reason.removeprefix(f"{champion.ref}: ") if isinstance(known, TsavoError) else ""
+        said = f": {told}" if told else ""
         reason = f"{champion.ref} cannot answer{said}"
         mend = f"roll back with 'tsavo rollback {route.endpoint}', or give it a fallback"
     empty = "" if route.fallback else " and it has no fallback"
