@@ -122,6 +122,15 @@ def test_an_operator_computes_as_pytorch_does(name: str, tmp_path: Path) -> None
     np.testing.assert_allclose(given.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_layer_normalization_beyond_float32_answers_nothing(tmp_path: Path) -> None:
+    module = _module(lambda m, x: m.first(x)[:, 0], first=nn.LayerNorm(4))
+    original = _read(_saved(_exported(module, torch.zeros(3, 4)), tmp_path / "model.pt2"))
+    fields = fields_of(original)
+    rows = np.concatenate([ROWS[:2], ROWS[:2] * 1e37])
+    answers = agree(original, fields, columns_of(fields, rows), tmp_path, tolerance=5e-6)
+    assert np.isnan(answers["value"]).tolist() == [False, False, True, True]
+
+
 def test_several_inputs_and_an_embedding(tmp_path: Path) -> None:
     module = _module(
         lambda m, x, kind: m.last(torch.cat([x, m.words(kind)], 1)),

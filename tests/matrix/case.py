@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ __all__ = ["Answers", "Case", "Fitted", "as_joblib", "as_skops", "classes", "val
 Answers = dict[str, npt.NDArray[Any]]
 REFERENCE = slice(0, 300)
 ASKED = slice(-60, None)
+_fitting = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Case:
     def fit(self, folder: Path) -> Fitted:
         """Fit it, and ask it."""
         rows = rows_of(self.data)
-        with warnings.catch_warnings():
+        # Warnings are switched off for the whole process, so one case at a time may do so.
+        with _fitting, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = self.make(rows)
             asked = rows.like(ASKED)

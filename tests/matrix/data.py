@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn import datasets
 
-__all__ = ["SETS", "Rows", "rows_of"]
+__all__ = ["PMML", "SETS", "Rows", "rows_of"]
 
 FLIGHTS = 600
+PMML = Path(__file__).parents[1] / "formats" / "pmml"
 _WEATHER = ["temp", "wind_speed", "visib"]
 
 
@@ -67,6 +69,10 @@ def _iris_words() -> Rows:
 
 def _wine() -> Rows:
     return _bundled(datasets.load_wine, frame=True)
+
+
+def _wine_array() -> Rows:
+    return _bundled(datasets.load_wine, frame=False)
 
 
 def _cancer() -> Rows:
@@ -177,7 +183,18 @@ def _flights_words() -> Rows:
     return Rows(pd.DataFrame({"route": words}), (flights["distance"] > 900).to_numpy().astype(np.int64))
 
 
-SETS = {
+def _customers(name: str) -> Callable[[], Rows]:
+    """The rows that stand beside a PMML file, and what the model that became it said of them."""
+
+    def rows() -> Rows:
+        table = pd.read_csv(PMML / f"{name}.csv")
+        target = table["expected.value"] if "expected.value" in table else table["expected.label"]
+        return Rows(table.loc[:, ~table.columns.str.startswith("expected.")], target.to_numpy())
+
+    return rows
+
+
+SETS: dict[str, Callable[[], Rows]] = {
     "iris": _iris,
     "iris, array": _iris_array,
     "iris, classes as text": _iris_words,
@@ -196,4 +213,6 @@ SETS = {
     "flights, delay": _flights_delay,
     "flights, air time": _flights_air_time,
     "flights, free text": _flights_words,
+    "wine, array": _wine_array,
+    **{f"pmml, {name}": _customers(name) for name in ("logistic", "linear", "tree", "boosting")},
 }

@@ -168,6 +168,8 @@ def _check(text: str) -> None:
     """Refuse numbers that lead out of their lists, before LightGBM follows them."""
     if "\nend of trees" not in text:
         raise ValueError("it ends before its trees do")
+    if "\nparameters:" in text and "\nend of parameters" not in text:
+        raise ValueError("it ends before its parameters do")
     features = int(header_of(text)["max_feature_idx"]) + 1
     for tree in trees_of(text):
         leaves = int(tree["num_leaves"])

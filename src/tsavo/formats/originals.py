@@ -65,6 +65,8 @@ class Original(ABC):
         Whether a part of it was fitted on text.
     uncompiled
         Why such models are not compiled, for those of which none is.
+    reach
+        The magnitude of an input up to which its own arithmetic holds, and is compared.
     """
 
     framework: str
@@ -75,6 +77,7 @@ class Original(ABC):
     declared: tuple[Field, ...] | None = None
     wants_text: bool = False
     uncompiled: str = "models of this kind have no compiled form"
+    reach: float = 1e38
 
     @abstractmethod
     def predict(self, fields: Sequence[Field], columns: Columns) -> dict[str, npt.NDArray[Any]]:

@@ -41,7 +41,10 @@ def open_model(path: Path, source_format: SourceFormat, hints: Hints) -> PMMLOri
         When it is damaged, or holds an element that is not read here; the element is named.
     """
     try:
-        return PMMLOriginal(read_document(path.read_bytes()), hints)
+        try:
+            return PMMLOriginal(read_document(path.read_bytes()), hints)
+        except RecursionError:
+            raise NotPMML("parts that lie too deep in each other") from None
     except NotPMML as error:
         raise Unreadable(
             f"the {source_format} file cannot be read",

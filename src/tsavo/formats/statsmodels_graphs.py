@@ -82,7 +82,9 @@ def _link(original: StatsmodelsOriginal) -> str:
     if kind == "Logit":
         return kind
     if kind == "Probit":
-        raise CannotCompile("the normal distribution is a function that compiled models do not have in float64")
+        raise CannotCompile(
+            "the normal distribution is a function that compiled models do not have in float64"
+        )
     raise CannotCompile(f"models of the kind {kind} have no form in ONNX")
 
 

@@ -119,6 +119,9 @@ class TorchOriginal(Original):
         How many rows it takes at a time.
     """
 
+    # The squares that a normalization sums stay within float32.
+    reach = 1e15
+
     def __init__(
         self,
         call: Any,

@@ -202,7 +202,14 @@ def _layer_norm(to: Translation, at: Place) -> str:
     inputs = [to.tensor(at.arg(0, "input")), to.float32(factor)]
     if bias is not None:
         inputs.append(to.float32(to.held(bias)))
-    return to.graph.node("LayerNormalization", *inputs, axis=-len(shape), epsilon=float(at.arg(4, "eps")))
+    graph = to.graph
+    made = graph.node("LayerNormalization", *inputs, axis=-len(shape), epsilon=float(at.arg(4, "eps")))
+    # Where the squares leave float32 PyTorch answers not-a-number, and onnxruntime would answer zeros.
+    axes = graph.constant(np.arange(-len(shape), 0))
+    apart = graph.node("Sub", inputs[0], graph.node("ReduceMean", inputs[0], axes))
+    spread = graph.node("ReduceMean", graph.node("Mul", apart, apart), axes)
+    beyond = graph.node("Or", graph.node("IsInf", spread), graph.node("IsNaN", spread))
+    return graph.node("Where", beyond, to.float32(np.array(np.nan)), made)
 
 
 def _clamp(to: Translation, at: Place) -> str:

@@ -158,7 +158,7 @@ class _Trial:
             When they differ on anything else.
         """
         compared: dict[str, int] = {}
-        for part in edge_rows(self._signature.inputs, sample, self._switches()):
+        for part in edge_rows(self._signature.inputs, sample, self._switches(), self._original.reach):
             taken, expected = self._taken(part)
             refused = np.setdiff1d(part.changed, taken.changed)
             if taken.rows:

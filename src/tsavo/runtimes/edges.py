@@ -9,6 +9,7 @@ for float32. Each edge row is a reference row in which one column was set to suc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -40,7 +41,7 @@ KINDS: Final = (
 _MOST_ROWS: Final = 4_000
 _BASES: Final = 3
 _TOGETHER: Final = 200
-_MAGNITUDES: Final = (0.0, -0.0, 1.0, -1.0, 1e-300, 1e38, -1e38)
+_MAGNITUDES: Final = (0.0, -0.0, 1.0, -1.0, 1e-300)
 _BEYOND: Final = (1e300, -1e300)
 # The second is the first whole number that float64 does not hold.
 _WHOLE: Final = (0, 2**53 + 1, -(2**31), -1)
@@ -74,7 +75,7 @@ class EdgeRows(msgspec.Struct, frozen=True):
 
 
 def edge_rows(
-    fields: Sequence[Field], sample: Columns, edges: Mapping[str, Sequence[float]]
+    fields: Sequence[Field], sample: Columns, edges: Mapping[str, Sequence[float]], reach: float = 1e38
 ) -> tuple[EdgeRows, ...]:
     """The edge rows of a model, kind by kind; the same every time.
 
@@ -86,6 +87,8 @@ def edge_rows(
         Reference rows, name -> [n].
     edges
         Column -> values at which the model switches, as `Original.edges` gives them.
+    reach
+        The greatest magnitude that its arithmetic holds, as `Original.reach` gives it.
 
     Examples
     --------
@@ -97,7 +100,8 @@ def edge_rows(
     if not fields:
         return ()
     most = max(_MOST_ROWS // (len(fields) * len(KINDS)), _BASES)
-    makers = (_missing, _unseen, _empty, _thresholds, _magnitudes, _beyond, _infinite, _whole)
+    magnitudes = partial(_magnitudes, (*_MAGNITUDES, reach, -reach))
+    makers = (_missing, _unseen, _empty, _thresholds, magnitudes, _beyond, _infinite, _whole)
     made = []
     for kind, maker in zip(KINDS, makers, strict=True):
         set_to = [(at, values[:most]) for at, values in maker(fields, edges, most) if len(values)]
@@ -167,10 +171,10 @@ def _around(cuts: npt.NDArray[np.float64], field: Field) -> npt.NDArray[Any]:
     return values[np.isfinite(values)]
 
 
-def _magnitudes(fields: Sequence[Field], _edges: _Edges, _most: int) -> _Values:
+def _magnitudes(values: Sequence[float], fields: Sequence[Field], _edges: _Edges, _most: int) -> _Values:
     for at, field in enumerate(fields):
         if field.dtype in {"float64", "float32"}:
-            yield at, _MAGNITUDES
+            yield at, values
 
 
 def _beyond(fields: Sequence[Field], _edges: _Edges, _most: int) -> _Values:

@@ -6,6 +6,7 @@ own with ``scikit-learn==1.9.0``, ``sklearn2pmml==0.133.1`` and ``pandas``; the 
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
-from sklearn2pmml import make_pmml_pipeline, sklearn2pmml
 
 FOLDER = Path(__file__).parent
 ROWS = 60
@@ -41,8 +41,11 @@ def rows() -> pd.DataFrame:
 def write(name: str, pipeline: Any, table: pd.DataFrame, target: pd.Series) -> None:
     """One file, and its answers beside it."""
     pipeline.fit(table, target)
-    made = make_pmml_pipeline(pipeline, active_fields=list(table.columns), target_fields=[str(target.name)])
-    sklearn2pmml(made, str(FOLDER / f"{name}.pmml"))
+    converter: Any = import_module("sklearn2pmml")
+    made = converter.make_pmml_pipeline(
+        pipeline, active_fields=list(table.columns), target_fields=[str(target.name)]
+    )
+    converter.sklearn2pmml(made, str(FOLDER / f"{name}.pmml"))
     answers = table.copy()
     if hasattr(pipeline, "predict_proba"):
         answers["expected.label"] = pipeline.predict(table)

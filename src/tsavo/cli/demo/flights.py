@@ -33,7 +33,9 @@ def load_flights() -> Any:
 
     folder = _data_folder()
     weather = pandas.read_csv(folder / "weather.csv")[["origin", "time_hour", *_WEATHER]]
-    flights = pandas.read_csv(folder / "flights.csv.zip").merge(weather, on=["origin", "time_hour"], how="left")
+    flights = pandas.read_csv(folder / "flights.csv.zip").merge(
+        weather, on=["origin", "time_hour"], how="left"
+    )
     flights = flights[flights["dep_delay"].notna() & flights["arr_delay"].notna()]
     flights = flights.sort_values(["time_hour", "sched_dep_time", "carrier", "flight"], ignore_index=True)
     flights[TARGET] = (flights["arr_delay"] >= _LATE_MINUTES).astype(np.int64)

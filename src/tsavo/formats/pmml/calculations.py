@@ -45,7 +45,7 @@ class Calculation(ABC):
 
     @abstractmethod
     def where(self, condition: Value, this: Value, other: Value) -> Value:
-        """`this` where the condition holds, else `other`."""
+        """Where the condition holds `this`, else `other`."""
 
     @abstractmethod
     def missing(self, value: Value) -> Value:

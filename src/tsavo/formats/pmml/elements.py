@@ -8,7 +8,8 @@ from xml.parsers import expat
 
 __all__ = ["Element", "NotPMML", "read_elements"]
 
-_MAX_DEPTH: Final = 400
+# Each level takes a few calls of ours, of which Python allows a thousand.
+_MAX_DEPTH: Final = 200
 _MAX_ELEMENTS: Final = 2_000_000
 _SPACE: Final = "http://www.dmg.org/PMML-"
 

@@ -1,4 +1,4 @@
-"""Models and ensembles of models. Specification: PMML 4.4, Regression, TreeModel, Scorecard, MultipleModels, Targets."""
+"""Models and ensembles of models. Specification: PMML 4.4, Scorecard, MultipleModels, Output."""
 
 from __future__ import annotations
 
@@ -148,12 +148,11 @@ def _combined(calculation: Calculation, parts: list[_Part], *, mean: bool, weigh
     if not mean:
         raise NotPMML("a sum of classifications")
     zero = calculation.constant(0.0)
-    scores = {
-        name: _weighted(
-            calculation, parts, lambda result, name=name: result.scores.get(name, zero), mean=True
-        )  # type: ignore[misc]
-        for name in classes
-    }
+
+    def share_of(name: str) -> Callable[[Result], Value]:
+        return lambda result: result.scores.get(name, zero)
+
+    scores = {name: _weighted(calculation, parts, share_of(name), mean=True) for name in classes}
     return Result(None, scores)
 
 

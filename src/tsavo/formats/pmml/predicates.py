@@ -109,13 +109,12 @@ def words_of(array: Element) -> list[str]:
 def joined(calculation: Calculation, operator: str, parts: list[Truth]) -> Truth:
     """Predicates put together, by the three-valued tables of the specification."""
     if operator == "surrogate":
-        return reduce(
-            lambda rest, part: Truth(
-                calculation.either(part.true, calculation.both(part.unknown, rest.true)),
-                calculation.both(part.unknown, rest.unknown),
-            ),
-            reversed(parts),
-        )
+        # The first that is known decides.
+        made = parts[-1]
+        for part in reversed(parts[:-1]):
+            later = calculation.both(part.unknown, made.true)
+            made = Truth(calculation.either(part.true, later), calculation.both(part.unknown, made.unknown))
+        return made
     if operator == "and":
         return turned(calculation, joined(calculation, "or", [turned(calculation, part) for part in parts]))
     unknown = reduce(calculation.either, (part.unknown for part in parts))

@@ -15,23 +15,23 @@ class Result(NamedTuple):
 
     Attributes
     ----------
-    index
+    answer
         Position of the class among `scores` that a model itself names as its answer; else the greatest counts.
     """
 
     value: Value | None
     scores: dict[str, Value]
-    index: Value | None = None
+    answer: Value | None = None
 
     def of_nothing(self, calculation: Calculation) -> Result:
         """The same kind of answer, missing for each row."""
         nothing = calculation.nan
         value = None if self.value is None else nothing
-        return Result(value, dict.fromkeys(self.scores, nothing), None if self.index is None else nothing)
+        return Result(value, dict.fromkeys(self.scores, nothing), None if self.answer is None else nothing)
 
 
 def chosen(calculation: Calculation, condition: Value, this: Result, other: Result) -> Result:
-    """`this` where the condition holds, else `other`."""
+    """Where the condition holds `this`, else `other`."""
     if (this.value is None) != (other.value is None) or list(this.scores) != list(other.scores):
         raise NotPMML("segments that give different kinds of answers")
 
@@ -41,13 +41,13 @@ def chosen(calculation: Calculation, condition: Value, this: Result, other: Resu
     scores = {
         name: calculation.where(condition, this.scores[name], other.scores[name]) for name in this.scores
     }
-    return Result(pick(this.value, other.value), scores, pick(this.index, other.index))
+    return Result(pick(this.value, other.value), scores, pick(this.answer, other.answer))
 
 
 def greatest(calculation: Calculation, result: Result) -> Value:
     """Position [n] of the class that is the answer: as the model names it, or the first of the greatest scores."""
-    if result.index is not None:
-        return result.index
+    if result.answer is not None:
+        return result.answer
     best, index = calculation.nan, calculation.nan
     for at, score in enumerate(result.scores.values()):
         if at == 0:
