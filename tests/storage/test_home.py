@@ -140,7 +140,7 @@ def test_those_who_only_look_are_never_in_the_way(home: Home) -> None:
     (home.run / "lock").touch()
 
     def look() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.0002):
             HomeLock(home).held()
 
     lookers = [threading.Thread(target=look) for _ in range(3)]

@@ -214,6 +214,7 @@ _PATHS: Final = {
     "onnx": "data",
     "statsmodels": "data",
 }
+_PROGRAM: Final = "model.pt2"
 _PICKLES: Final[dict[str, SourceFormat]] = {
     "skops": "skops",
     "cloudpickle": "cloudpickle",
@@ -228,15 +229,15 @@ def _inner(folder: Path, mlmodel: MLmodel, declared: Declared | None) -> tuple[s
         told = mlmodel.flavors.get(flavor)
         if told is None or _has_code(told, function, flavor) or (declared is not None and declared.times):
             continue
-        source_format = _format(flavor, told)
+        name = told.get(key)
+        source_format = _exported(folder, told) if flavor == "pytorch" else _format(flavor, told)
         if source_format is None:
             continue
-        name = told.get(key)
         if not isinstance(name, str):
             raise Invalid(
                 "MLmodel does not say where the model is", field=f"flavors.{flavor}.{key}", found=name
             )
-        name = f"{name}/model.pt2" if source_format == "torch-export" else name
+        name = f"{name}/{_PROGRAM}" if source_format == "torch-export" else name
         return flavor, inside(folder, name, f"flavors.{flavor}.{key}"), source_format
     if function is None:
         raise Invalid(
@@ -268,11 +269,20 @@ def _format(flavor: str, told: Mapping[str, Any]) -> SourceFormat | None:
         # A Booster is in LightGBM's own format, whatever the file says about its wrappers.
         "lightgbm": "lightgbm" if model_class in {"", "lightgbm.basic.Booster"} else pickled,
         "catboost": "catboost" if told.get("save_format", "cbm") == "cbm" else None,
-        "pytorch": "torch-export" if told.get("serialization_format") == "pt2" else None,
         "onnx": "onnx",
         "statsmodels": "pickle",
     }
     return formats[flavor]
+
+
+def _exported(folder: Path, told: Mapping[str, Any]) -> SourceFormat | None:
+    """An exported program lies under one name; MLflow does not always say that it is one."""
+    data, said = told.get("model_data"), told.get("serialization_format")
+    if said is None and isinstance(data, str):
+        said = (
+            "pt2" if inside(folder, data, "flavors.pytorch.model_data").joinpath(_PROGRAM).is_file() else None
+        )
+    return "torch-export" if said == "pt2" else None
 
 
 def _task(told: Mapping[str, Any]) -> Task | None:

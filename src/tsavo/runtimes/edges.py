@@ -8,7 +8,7 @@ for float32. Each edge row is a reference row in which one column was set to suc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -101,7 +101,16 @@ def edge_rows(
         return ()
     most = max(_MOST_ROWS // (len(fields) * len(KINDS)), _BASES)
     magnitudes = partial(_magnitudes, (*_MAGNITUDES, reach, -reach))
-    makers = (_missing, _unseen, _empty, _thresholds, magnitudes, _beyond, _infinite, _whole)
+    makers: tuple[_Maker, ...] = (
+        _missing,
+        _unseen,
+        _empty,
+        _thresholds,
+        magnitudes,
+        _beyond,
+        _infinite,
+        _whole,
+    )
     made = []
     for kind, maker in zip(KINDS, makers, strict=True):
         set_to = [(at, values[:most]) for at, values in maker(fields, edges, most) if len(values)]
@@ -112,6 +121,7 @@ def edge_rows(
 
 _Values = Iterator[tuple[int, Sequence[Any]]]
 _Edges = Mapping[str, Sequence[float]]
+_Maker = Callable[[Sequence[Field], _Edges, int], _Values]
 
 
 def _missing(fields: Sequence[Field], _edges: _Edges, most: int) -> _Values:

@@ -5,10 +5,12 @@ Rooms define their tables on the `metadata` here; the migrations that create the
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
@@ -17,6 +19,9 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 __all__ = ["Connection", "Database", "JsonText", "UtcDateTime", "metadata"]
+
+# How long a connection to SQLite waits for the others.
+_BUSY_SECONDS: Final = 10.0
 
 metadata = sa.MetaData(
     naming_convention={
@@ -118,9 +123,24 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: Any) -> None:
     # sqlite3 must not begin transactions by itself: `_begin_immediate` does.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+    cursor.execute(f"PRAGMA busy_timeout={round(_BUSY_SECONDS * 1000)}")
+    _write_ahead(cursor)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Switch to the write-ahead log; SQLite does not wait for others who make the same switch on a new file."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _prepare_sqlite_read_only(connection: DBAPIConnection, _record: Any) -> None:

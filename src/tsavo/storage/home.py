@@ -17,8 +17,8 @@ from tsavo.vocabulary import Conflict, Unavailable
 __all__ = ["Addresses", "Home", "HomeLock"]
 
 _FOLDERS: Final = ("artifacts", "cache", "journal", "lake", "run", "logs", "work")
-_TRIES: Final = 20
-_PAUSE_SECONDS: Final = 0.01
+_TRIES: Final = 250
+_PAUSE_SECONDS: Final = 0.003
 
 
 class Addresses(msgspec.Struct, frozen=True):
