@@ -25,6 +25,8 @@ TORCH := 2.13.0
 # Processes that pytest uses.
 TEST_WORKERS ?= 2
 
+BENCH ?= serving registration python_worker hostile
+
 .PHONY: help setup demo test serve bench matrix docs lint types contracts tests format requirements wheel clean
 
 help:  ## list the targets
@@ -61,8 +63,8 @@ contracts: setup  ## the floors: which room may import which
 docs: setup  ## build the documentation into site/
 	$(BIN)/mkdocs build --strict $(ARGS)
 
-bench: setup  ## ours beside its peers, in the same run; ARGS="--seconds 4" and so on
-	$(BIN)/python benchmarks/serving.py $(ARGS)
+bench: setup  ## ours beside its peers, in the same run; BENCH=serving ARGS="--seconds 4" for one of them
+	@for name in $(BENCH); do echo "# $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done
 
 matrix: setup  ## every model kind through a running Tsavo, as a table; writes docs/matrix.md; ARGS="--only XGBoost" narrows it
 	@$(BIN)/python tools/matrix.py $(ARGS)
