@@ -1,32 +1,30 @@
 """The data plane's REST door: one raw ASGI callable, because a framework would cost more than the model.
 
-POST /v2/models/{endpoint}/infer      score (Open Inference Protocol, JSON)
-GET  /v2/models/{endpoint}            metadata
-GET  /v2/models/{endpoint}/ready      whether its champion is loaded and can answer
+It finds the road that a request takes, and turns what is raised on the way into a problem document. The roads are in
+the modules of their protocols; those of the server itself are here:
+
 GET  /v2, /v2/health/live, /v2/health/ready
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from tsavo.endpoints import DataPlane
-from tsavo.rest.asgi import Receive, Scope, Send, send_json, send_problem
-from tsavo.rest.bodies import Disconnected, read_body
-from tsavo.rest.open_inference import decode_request, encode_answer, metadata
-from tsavo.rest.problems import problem
-from tsavo.vocabulary import NotFound, TsavoError, Unavailable
+from tsavo.rest import open_inference_roads
+from tsavo.rest.asgi import Receive, Scope, Send
+from tsavo.rest.bodies import Disconnected
+from tsavo.rest.exchange import Exchange, Reply, Road, road
+from tsavo.rest.problems import method_not_allowed, problem
+from tsavo.vocabulary import NotFound, TsavoError
 
 __all__ = ["Gateway"]
 
 _INFER_PREFIX: Final = "/v2/models/"
 _INFER_SUFFIX: Final = "/infer"
-_MODEL: Final = re.compile(r"/v2/models/([^/]+)(/ready)?")
-_CALLER: Final = b"x-tsavo-caller"
 
 
 class Gateway:
@@ -51,97 +49,71 @@ class Gateway:
         self._max_body = max_body
         self._report = report
         self.ready = False
-        self._server = msgspec.json.encode({"name": "tsavo", "version": version, "extensions": []})
+        self._server = Reply(msgspec.json.encode({"name": "tsavo", "version": version, "extensions": []}))
+        self._roads: tuple[Road, ...] = (
+            road("GET", "/v2", self._metadata),
+            road("GET", "/v2/", self._metadata),
+            road("GET", "/v2/health/live", self._live),
+            road("GET", "/v2/health/ready", self._ready),
+            *open_inference_roads.ROADS,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
+        exchange = Exchange(scope, receive, self._plane, self._max_body)
         try:
-            path: str = scope["path"]
-            if path.endswith(_INFER_SUFFIX) and path.startswith(_INFER_PREFIX):
-                await self._infer(path[len(_INFER_PREFIX) : -len(_INFER_SUFFIX)], scope, receive, send)
-            else:
-                await self._look(path, scope, send)
+            reply = await self._answer(exchange)
         except TsavoError as error:
-            status, body = problem(error)
-            await send_problem(send, status, body, error.retry_after)
+            reply = problem(error)
         except Disconnected:
             return
         except Exception as error:  # the caller gets words, the log gets the trace
             self._report(error)
-            status, body = problem(
+            reply = problem(
                 TsavoError(
                     "Tsavo failed on this request", next_step="see the gateway's log, and run 'tsavo doctor'"
                 )
             )
-            await send_problem(send, status, body)
-
-    async def _infer(self, endpoint: str, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
-            await self._only(send, b"POST")
-            return
-        request = decode_request(await read_body(scope, receive, self._max_body))
-        answer = await self._plane.infer(
-            endpoint, request.tensors, wanted=request.wanted, caller=_caller(scope)
-        )
-        await send_json(send, encode_answer(answer, request))
-
-    async def _look(self, path: str, scope: Scope, send: Send) -> None:
-        if scope["method"] not in ("GET", "HEAD"):
-            await self._only(send, b"GET, HEAD")
-        elif path in ("/v2", "/v2/"):
-            await send_json(send, self._server)
-        elif path == "/v2/health/live":
-            await send_json(send, b'{"live":true}')
-        elif path == "/v2/health/ready":
-            await send_json(
-                send, b'{"ready":true}' if self.ready else b'{"ready":false}', 200 if self.ready else 503
-            )
-        elif match := _MODEL.fullmatch(path):
-            await self._model(match[1], wants_ready=match[2] is not None, send=send)
-        else:
-            raise NotFound(
-                "there is nothing at this address",
-                field="path",
-                found=path,
-                expected="/v2/models/{endpoint}/infer, /v2/models/{endpoint}, /v2/health/ready",
-            )
-
-    async def _model(self, endpoint: str, *, wants_ready: bool, send: Send) -> None:
-        champion = await self._plane.champion(endpoint)
-        if not wants_ready:
-            await send_json(send, msgspec.json.encode(metadata(endpoint, champion.version, champion.state)))
-            return
-        state = champion.state
-        # Who is idle is loaded by the next request, and who failed before and is loaded again can answer.
-        if state.name not in {"ready", "idle"}:
-            reason = state.reason or f"{champion.ref} is being loaded"
-            raise Unavailable(reason, field="endpoint", found=endpoint, retry_after=state.retry_after)
-        await send_json(send, msgspec.json.encode({"name": endpoint, "ready": True}))
-
-    async def _only(self, send: Send, methods: bytes) -> None:
-        body = msgspec.json.encode(
-            {
-                "type": "tsavo:invalid",
-                "title": "Method not allowed",
-                "status": 405,
-                "detail": f"use {methods.decode()}",
-            }
-        )
-        headers: list[tuple[bytes, bytes]] = [
-            (b"content-type", b"application/problem+json"),
-            (b"allow", methods),
-            (b"content-length", b"%d" % len(body)),
+        headers = [
+            (b"content-type", reply.content_type),
+            (b"content-length", b"%d" % len(reply.body)),
+            *reply.headers,
         ]
-        await send({"type": "http.response.start", "status": 405, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
 
+    async def _answer(self, exchange: Exchange) -> Reply:
+        path: str = exchange.scope["path"]
+        method: str = exchange.scope["method"]
+        # The main road is found without looking at the others.
+        if method == "POST" and path.endswith(_INFER_SUFFIX) and path.startswith(_INFER_PREFIX):
+            endpoint = path[len(_INFER_PREFIX) : -len(_INFER_SUFFIX)]
+            if "/" not in endpoint:
+                return await open_inference_roads.infer(exchange, endpoint)
+        allowed = []
+        for candidate in self._roads:
+            match = candidate.path.fullmatch(path)
+            if match is None:
+                continue
+            if candidate.method == method or (candidate.method == "GET" and method == "HEAD"):
+                return await candidate.handle(exchange, **match.groupdict())
+            allowed.append(candidate.method)
+        if allowed:
+            return method_not_allowed(allowed)
+        raise NotFound(
+            "there is nothing at this address",
+            field="path",
+            found=path,
+            expected="/v2/models/{endpoint}/infer, /v2/models/{endpoint}, /v2/health/ready",
+        )
 
-def _caller(scope: Scope) -> str:
-    """Who calls, as far as the caller says (until keys come): kept with the decision, cut to 100 characters."""
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    for name, value in headers:
-        if name == _CALLER:
-            return value[:100].decode("latin-1")
-    return ""
+    async def _metadata(self, _exchange: Exchange) -> Reply:
+        return self._server
+
+    async def _live(self, _exchange: Exchange) -> Reply:
+        return Reply(b'{"live":true}')
+
+    async def _ready(self, _exchange: Exchange) -> Reply:
+        return Reply(b'{"ready":true}') if self.ready else Reply(b'{"ready":false}', 503)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
+from tsavo.rest.exchange import Reply
 from tsavo.vocabulary import (
     Conflict,
     Forbidden,
@@ -18,7 +20,9 @@ from tsavo.vocabulary import (
     Unreadable,
 )
 
-__all__ = ["problem", "status_of"]
+__all__ = ["method_not_allowed", "problem", "status_of"]
+
+_PROBLEM: Final = b"application/problem+json"
 
 # The first class that fits decides, so the special ones come first.
 _STATUS: Final[tuple[tuple[type[TsavoError], int, str], ...]] = (
@@ -45,8 +49,25 @@ def status_of(error: TsavoError) -> tuple[int, str]:
     return (422, "Invalid") if error.kind in ("invalid", "bad-input") else (500, "Failure")
 
 
-def problem(error: TsavoError) -> tuple[int, bytes]:
-    """Status and body (``application/problem+json``)."""
+def problem(error: TsavoError) -> Reply:
+    """The reply (``application/problem+json``); the connection is closed after a body that was not read."""
     status, title = status_of(error)
     body: dict[str, Any] = {"type": f"tsavo:{error.kind}", "title": title, "status": status} | error.as_dict()
-    return status, msgspec.json.encode(body)
+    headers: list[tuple[bytes, bytes]] = []
+    if status == 413:
+        headers.append((b"connection", b"close"))
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    return Reply(msgspec.json.encode(body), status, _PROBLEM, tuple(headers))
+
+
+def method_not_allowed(methods: Sequence[str]) -> Reply:
+    """The reply where an address takes other methods only."""
+    told = ", ".join(["GET", "HEAD"] if methods == ["GET"] else methods)
+    body = {
+        "type": "tsavo:invalid",
+        "title": "Method not allowed",
+        "status": 405,
+        "detail": f"use {told}",
+    }
+    return Reply(msgspec.json.encode(body), 405, _PROBLEM, ((b"allow", told.encode()),))
