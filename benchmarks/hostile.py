@@ -85,7 +85,7 @@ def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def running(home: Path) -> Iterator[str]:
     """The gateway's address."""
-    up = command(home, "up", "--port", "0", "--console-port", "0", "--detach", "--json")
+    up = command(home, "up", "--port", "0", "--grpc-port", "0", "--console-port", "0", "--detach", "--json")
     if up.returncode:
         raise SystemExit(up.stderr)
     try:

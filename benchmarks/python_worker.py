@@ -37,7 +37,7 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.serving import environment, running
+from benchmarks.servers import environment, running
 from tsavo.runtimes import OnnxRuntime, PoolLimits, ProcessLimits, PythonRuntime, WorkerPool
 from tsavo.vocabulary import Batch, Field, Lineage, Output, Signature, Unavailable, Version
 

@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.serving import COLUMNS, environment, infer_body, running, wait_for
+from benchmarks.servers import COLUMNS, environment, infer_body, memory_mib, running, wait_for
 
 TSAVO = Path(sys.executable).with_name("tsavo")
 
@@ -124,31 +124,7 @@ class Memory:
 
     def _watch(self) -> None:
         while not self._over.wait(0.1):
-            self.peak_mib = max(self.peak_mib, sum(map(_pss_mib, _tree(self._pid))))
-
-
-def _tree(root: int) -> list[int]:
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        parents.setdefault(parent, []).append(int(entry.name))
-    found, waiting = [], [root]
-    while waiting:
-        pid = waiting.pop()
-        found.append(pid)
-        waiting.extend(parents.get(pid, []))
-    return found
-
-
-def _pss_mib(pid: int) -> float:
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("Pss:")), 0.0)
+            self.peak_mib = max(self.peak_mib, memory_mib(self._pid))
 
 
 def many(folder: Path, count: int, home: Path, pid: int) -> tuple[float, float]:
@@ -186,7 +162,7 @@ def main() -> None:
         files = saved(folder, "bench", model, rows)
         home = folder / "home"
         environ = {**os.environ, "TSAVO_HOME": str(home)}
-        words = [str(TSAVO), "up", "--port", "8186", "--console-port", "8188"]
+        words = [str(TSAVO), "up", "--port", "8186", "--grpc-port", "8187", "--console-port", "8188"]
         log = (folder / "log").open("w+b")
         process = subprocess.Popen(words, env=environ, stdout=log, stderr=log, start_new_session=True)
         try:

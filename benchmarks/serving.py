@@ -1,37 +1,60 @@
-"""One-row requests over HTTP: Tsavo (recording on), Tsavo without its journal, MLflow, FastAPI + scikit-learn.
+"""Requests over HTTP to one model: Tsavo with recording on, Tsavo without its journal, and its peers.
 
-    python benchmarks/serving.py [--seconds 8] [--only tsavo,mlflow,...]
+    python benchmarks/serving.py [--seconds 6] [--only tsavo,mlflow,...]
 
 Every server runs one worker pinned to one core; wrk sends from another core. The model is the same for all: a
 gradient boosting of 100 trees on 20 floats. Every server's answer to one row is compared with scikit-learn's
-before anything is measured.
+before anything is measured. Requests of one row at 1, 16 and 64 connections, and of 1,000 rows at 4; seconds from the
+command to the first right answer, and the memory of the server's processes (proportional set size) before and after.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-BENCH = ROOT / ".bench"
-HERE = Path(__file__).resolve().parent
-COLUMNS = 20
-SERVER_CORE, LOAD_CORE = "0", "1"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.peers.starting import PEERS
+from benchmarks.peers.starting import TITLES as PEER_TITLES
+from benchmarks.servers import (
+    COLUMNS,
+    HERE,
+    LOAD_CORE,
+    SERVER_CORE,
+    Server,
+    infer_body,
+    memory_mib,
+    running,
+)
+
+CONNECTIONS = (1, 16, 64)
+MANY_ROWS = 1000
+# How many times as many requests a second as each peer Tsavo is to answer, at 16 connections; against echo, a share.
+BARS = {
+    "echo": 0.35,
+    "fastapi": 4.0,
+    "mlflow": 45.0,
+    "mlserver": 7.0,
+    "bentoml": 20.0,
+    "litserve": 7.0,
+    "ray": 45.0,
+}
 
 
 class Figures(NamedTuple):
@@ -43,16 +66,17 @@ class Figures(NamedTuple):
     failures: int
 
 
-class Server(NamedTuple):
-    """A running server: where to send which body, and how to read a probability from its answer."""
+class Measured(NamedTuple):
+    """All of a server."""
 
-    url: str
-    body: bytes
-    probability: Callable[[Any], float]
+    start_seconds: float
+    idle_mib: float
+    one_row: dict[int, Figures]
+    many_rows: Figures
 
 
 def train(folder: Path) -> tuple[Any, Any]:
-    """The model, and the row that is asked for."""
+    """The model, and the rows that are asked for."""
     import joblib
     import numpy as np
     from sklearn.datasets import make_classification
@@ -62,67 +86,11 @@ def train(folder: Path) -> tuple[Any, Any]:
     model = GradientBoostingClassifier(n_estimators=100, random_state=0).fit(rows, labels)
     joblib.dump(model, folder / "model.joblib")
     np.save(folder / "rows.npy", rows[:1000])
-    return model, rows[0]
-
-
-def environment(name: str) -> Path:
-    """A virtual environment with the peer's pinned requirements; made once."""
-    folder = BENCH / name
-    requirements = ROOT / "requirements" / f"bench-{name}.txt"
-    mark = folder / "installed"
-    if not mark.exists() or mark.read_text() != requirements.read_text():
-        print(f"installing {name} into {folder.relative_to(ROOT)} ...", flush=True)
-        uv = [sys.executable, "-m", "uv"]
-        subprocess.run(
-            [*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True
-        )
-        install = ["pip", "install", "--quiet", "--require-hashes", "-r", str(requirements)]
-        subprocess.run([*uv, *install, "--python", str(folder / "bin/python")], check=True)
-        mark.write_text(requirements.read_text())
-    return folder / "bin"
+    return model, rows[:MANY_ROWS]
 
 
 @contextmanager
-def running(words: list[str], url: str, core: str = SERVER_CORE, **options: Any) -> Iterator[int]:
-    """A server process pinned to a core, from the moment it answers until the block ends."""
-    log = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the process
-    process = subprocess.Popen(
-        ["taskset", "-c", core, *words], stdout=log, stderr=log, start_new_session=True, **options
-    )
-    try:
-        wait_for(url, process, log)
-        yield process.pid
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Any) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            if process.poll() is not None:
-                break
-            time.sleep(0.1)
-    log.seek(0)
-    raise SystemExit(f"a server did not start at {url}:\n{log.read().decode()[-2000:]}")
-
-
-def infer_body(row: Any) -> bytes:
-    tensor = {"name": "input", "shape": [1, COLUMNS], "datatype": "FP64", "data": row.tolist()}
-    return json.dumps({"inputs": [tensor]}).encode()
-
-
-@contextmanager
-def tsavo(folder: Path, row: Any) -> Iterator[Server]:
+def tsavo(folder: Path, rows: Any) -> Iterator[Server]:
     """The product as it is.
 
     The gateway worker has the server's core; the keeper and the console, which no peer has,
@@ -138,6 +106,8 @@ def tsavo(folder: Path, row: Any) -> Iterator[Server]:
         str(home),
         "--port",
         "8180",
+        "--grpc-port",
+        "8181",
         "--console-port",
         "8190",
     ]
@@ -162,7 +132,12 @@ def tsavo(folder: Path, row: Any) -> Iterator[Server]:
         )
         subprocess.run([*tool, "deploy", "bench", *options], check=True, stdout=subprocess.DEVNULL)
         time.sleep(1)
-        yield Server("http://127.0.0.1:8180/v2/models/bench/infer", infer_body(row), second_probability)
+        yield Server(
+            "http://127.0.0.1:8180/v2/models/bench/infer",
+            infer_body(rows),
+            second_probability,
+            int(gateway.stdout),
+        )
 
 
 def write_reference(folder: Path, path: Path) -> None:
@@ -179,63 +154,30 @@ def second_probability(answer: Any) -> float:
 
 
 @contextmanager
-def tsavo_without_journal(folder: Path, row: Any) -> Iterator[Server]:
+def tsavo_without_journal(folder: Path, rows: Any) -> Iterator[Server]:
     """The same gateway with a recorder that keeps nothing; exists only here, to price the journal."""
     words = [sys.executable, str(HERE / "gateway_without_journal.py"), str(folder / "home"), "8181"]
-    with running(words, "http://127.0.0.1:8181/v2/health/ready"):
-        yield Server("http://127.0.0.1:8181/v2/models/bench/infer", infer_body(row), second_probability)
-
-
-@contextmanager
-def mlflow(folder: Path, row: Any) -> Iterator[Server]:
-    """``mlflow models serve``, one worker."""
-    tools = environment("mlflow")
-    saved = folder / "mlflow-model"
-    save = (
-        "import joblib, mlflow.sklearn, sys; "
-        "mlflow.sklearn.save_model(joblib.load(sys.argv[1]), sys.argv[2], "
-        "pyfunc_predict_fn='predict_proba', serialization_format='cloudpickle')"
-    )
-    subprocess.run(
-        [tools / "python", "-c", save, folder / "model.joblib", saved], check=True, capture_output=True
-    )
-    words = [str(tools / "mlflow"), "models", "serve", "-m", str(saved), "--env-manager", "local"]
-    path = f"{tools}:{os.environ['PATH']}"
-    options = ["--port", "8182", "--workers", "1"]
-    with running([*words, *options], "http://127.0.0.1:8182/ping", env={**os.environ, "PATH": path}):
-        body = json.dumps({"inputs": [row.tolist()]}).encode()
-        yield Server(
-            "http://127.0.0.1:8182/invocations", body, lambda answer: float(answer["predictions"][0][1])
-        )
-
-
-@contextmanager
-def fastapi(folder: Path, row: Any) -> Iterator[Server]:
-    """A plain FastAPI app around the pickled model, as people write it; one uvicorn worker."""
-    tools = environment("fastapi")
-    words = [
-        str(tools / "uvicorn"),
-        "fastapi_app:app",
-        "--port",
-        "8183",
-        "--log-level",
-        "warning",
-        "--no-access-log",
-    ]
-    options: dict[str, Any] = {"cwd": HERE, "env": {**os.environ, "MODEL": str(folder / "model.joblib")}}
-    with running(words, "http://127.0.0.1:8183/docs", **options):
-        body = json.dumps({"rows": [row.tolist()]}).encode()
-        yield Server(
-            "http://127.0.0.1:8183/predict", body, lambda answer: float(answer["probabilities"][0][1])
-        )
+    with running(words, "http://127.0.0.1:8181/v2/health/ready") as pid:
+        yield Server("http://127.0.0.1:8181/v2/models/bench/infer", infer_body(rows), second_probability, pid)
 
 
 def check(server: Server, expected: float) -> None:
     """The server gives scikit-learn's answer, or the benchmark ends here."""
     request = urllib.request.Request(server.url, server.body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
-        given = server.probability(json.load(response))
-    if abs(given - expected) > 1e-5:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                given = server.probability(json.load(response))
+            break
+        except OSError as error:
+            # Some are there before their model is.
+            if time.monotonic() > deadline:
+                said = error.read().decode()[:1000] if isinstance(error, urllib.error.HTTPError) else ""
+                raise SystemExit(f"{server.url}: {error}\n{said}") from error
+            time.sleep(0.05)
+    # What has no model gives no answer to compare.
+    if not math.isnan(given) and abs(given - expected) > 1e-5:
         raise SystemExit(f"{server.url} answers {given}, scikit-learn {expected}")
 
 
@@ -271,64 +213,73 @@ def load(server: Server, connections: int, seconds: int, folder: Path) -> Figure
     return Figures(float(found[1]), float(found[2]), float(found[3]), int(found[4]))
 
 
-SERVERS: dict[str, Any] = {
-    "tsavo": tsavo,
-    "tsavo-no-journal": tsavo_without_journal,
-    "fastapi": fastapi,
-    "mlflow": mlflow,
-}
-TITLES = {
-    "tsavo": "Tsavo, recording on",
-    "tsavo-no-journal": "Tsavo, journal off",
-    "fastapi": "FastAPI + scikit-learn",
-    "mlflow": "mlflow models serve",
-}
+SERVERS: dict[str, Any] = {"tsavo": tsavo, "tsavo-no-journal": tsavo_without_journal, **PEERS}
+TITLES = {"tsavo": "Tsavo, recording on", "tsavo-no-journal": "Tsavo, journal off", **PEER_TITLES}
 
 
-def measure(names: list[str], seconds: int) -> dict[str, dict[int, Figures]]:
-    results: dict[str, dict[int, Figures]] = {}
+def measure(names: list[str], seconds: int) -> dict[str, Measured]:
+    results: dict[str, Measured] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        model, row = train(folder)
-        expected = float(model.predict_proba(row.reshape(1, -1))[0, 1])
+        model, rows = train(folder)
+        expected = float(model.predict_proba(rows[:1])[0, 1])
         for name in names:
-            with SERVERS[name](folder, row) as server:
+            started = time.perf_counter()
+            with SERVERS[name](folder, rows[:1]) as server:
                 check(server, expected)
+                took = time.perf_counter() - started
+                idle = memory_mib(server.pid)
                 load(server, 4, 2, folder)
-                results[name] = {count: load(server, count, seconds, folder) for count in (1, 32)}
-                print(f"measured {TITLES[name]}", flush=True)
+                one_row = {count: load(server, count, seconds, folder) for count in CONNECTIONS}
+            with SERVERS[name](folder, rows) as server:
+                check(server, expected)
+                many = load(server, 4, seconds, folder)
+            results[name] = Measured(took, idle, one_row, many)
+            print(f"measured {TITLES[name]}", flush=True)
     return results
 
 
-def show(results: dict[str, dict[int, Figures]]) -> None:
-    print(f"\nOne-row requests, 100 trees on {COLUMNS} floats; one worker on one core, load from another.")
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n"
-    )
-    print(f"| server | req/s, 32 conn. | p50 ms, 32 | p99 ms, 32 | req/s, 1 conn. | p50 ms, 1 | failed |")  # noqa: F541
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    for name, figures in results.items():
-        many, one = figures[32], figures[1]
+def show(results: dict[str, Measured]) -> None:
+    print(f"\n100 trees on {COLUMNS} floats; one worker on one core, load from another.")
+    cores = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{platform.processor() or platform.machine()}, {cores}\n")
+    per_second = " | ".join(f"req/s, {count} conn." for count in CONNECTIONS)
+    print(f"| server | {per_second} | p50 ms, 1 | p99 ms, 16 | 1,000 rows: rows/s | start s | MiB | failed |")
+    print("|---|" + "---:|" * (len(CONNECTIONS) + 6))
+    for name, found in results.items():
+        figures = found.one_row
+        rates = " | ".join(f"{figures[count].requests_per_second:,.0f}" for count in CONNECTIONS)
+        failed = sum(part.failures for part in (*figures.values(), found.many_rows))
         print(
-            f"| {TITLES[name]} | {many.requests_per_second:,.0f} | {many.p50_ms:.2f} | {many.p99_ms:.2f} "
-            f"| {one.requests_per_second:,.0f} | {one.p50_ms:.2f} | {many.failures + one.failures} |"
+            f"| {TITLES[name]} | {rates} | {figures[1].p50_ms:.2f} | {figures[16].p99_ms:.2f} "
+            f"| {found.many_rows.requests_per_second * MANY_ROWS:,.0f} | {found.start_seconds:.1f} "
+            f"| {found.idle_mib:,.0f} | {failed} |"
         )
-    if "tsavo" not in results:
-        return
-    ours = results["tsavo"]
-    print()
-    for name, figures in results.items():
-        if name != "tsavo":
-            rate = ours[32].requests_per_second / figures[32].requests_per_second
-            wait = ours[1].p50_ms / figures[1].p50_ms
-            print(
-                f"Tsavo against {TITLES[name]}: {rate:.2f}x the requests/s at 32 connections, {wait:.2f}x its p50 at 1"
-            )
+    if "tsavo" in results:
+        compare(results)
+
+
+def compare(results: dict[str, Measured]) -> None:
+    """Ours against each, beside what we aim for."""
+    ours = results["tsavo"].one_row
+    print("\n| Tsavo, recording on, against | req/s at 16 | bar | at 64 | p50 at 1 | bar |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name, found in results.items():
+        if name not in BARS:
+            continue
+        theirs = found.one_row
+        at = {
+            count: ours[count].requests_per_second / theirs[count].requests_per_second for count in (16, 64)
+        }
+        print(
+            f"| {TITLES[name]} | {at[16]:.2f}x | {BARS[name]:g}x | {at[64]:.2f}x "
+            f"| {ours[1].p50_ms / theirs[1].p50_ms:.2f}x | {'' if name == 'echo' else 'below 1'} |"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--seconds", type=int, default=6)
     parser.add_argument("--only", default=",".join(SERVERS))
     arguments = parser.parse_args()
     if shutil.which("wrk") is None:

@@ -14,10 +14,11 @@ BENCH = ROOT / ".bench"
 
 
 def fresh_environment(folder: Path, *words: str) -> Path:
-    """The Python of a new environment in `folder` in which `uv pip install` was given `words`."""
+    """The Python of a new environment in `folder` in which `uv pip install` was given `words`, if any."""
     _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
     python = folder / "bin" / "python"
-    _uv("pip", "install", "--quiet", "--python", str(python), *words)
+    if words:
+        _uv("pip", "install", "--quiet", "--python", str(python), *words)
     return python
 
 

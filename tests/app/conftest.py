@@ -24,6 +24,7 @@ class Running:
         self.home = home
         self.gateway: str = addresses["gateway"]
         self.console: str = addresses["console"]
+        self.grpc: str | None = addresses["grpc"]
         self.pid: int = addresses["pid"]
 
     def tsavo(self, *words: str) -> Any:
@@ -59,10 +60,16 @@ def tsavo(*words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]
     )
 
 
+def free_ports(*options: str) -> list[str]:
+    """Words for ports that are free, but for those that `options` name."""
+    named = ("--port", "--grpc-port", "--console-port")
+    return [word for option in named if option not in options for word in (option, "0")]
+
+
 @contextmanager
 def running_on(home: Path, *options: str) -> Iterator[Running]:
     """A Tsavo on free ports, stopped at the end."""
-    words = ["up", "--home", str(home), "--port", "0", "--console-port", "0", "--detach", "--json", *options]
+    words = ["up", "--home", str(home), *free_ports(*options), "--detach", "--json", *options]
     started = tsavo(*words)
     assert started.returncode == 0, started.stderr
     try:

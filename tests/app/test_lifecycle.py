@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.app.conftest import Running, running_on, tsavo
+from tests.app.conftest import Running, free_ports, running_on, tsavo
 
 MODULES = ("tsavo.app.gateway_process", "tsavo.app.console_process", "tsavo.app.keeper_process")
 
@@ -35,7 +35,7 @@ def is_ready(url: str) -> bool:
 
 
 def start_in_the_foreground(home: Path) -> tuple[subprocess.Popen[str], Running]:
-    words = ["up", "--home", str(home), "--port", "0", "--console-port", "0", "--json"]
+    words = ["up", "--home", str(home), *free_ports(), "--json"]
     process = subprocess.Popen([sys.executable, "-m", "tsavo", *words], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return process, Running(home, json.loads(process.stdout.readline()))
@@ -80,7 +80,7 @@ def test_the_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
 
 def test_a_second_up_on_the_same_home_says_who_has_it(running: Running) -> None:
     for options in ([], ["--detach"]):
-        second = tsavo("up", "--home", str(running.home), "--port", "0", "--console-port", "0", *options)
+        second = tsavo("up", "--home", str(running.home), *free_ports(), *options)
         assert second.returncode == 1
         assert running.console in second.stderr
         assert "Traceback" not in second.stderr
@@ -91,9 +91,8 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        for option in ("--port", "--console-port"):
-            other = "--console-port" if option == "--port" else "--port"
-            words = ["up", "--home", str(tmp_path / "home"), option, str(port), other, "0"]
+        for option in ("--port", "--grpc-port", "--console-port"):
+            words = ["up", "--home", str(tmp_path / "home"), *free_ports(option), option, str(port)]
             for detach in ([], ["--detach"]):
                 done = tsavo(*words, *detach)
                 assert done.returncode == 1
@@ -105,7 +104,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
     # A file in the way refuses everybody, root as well.
     (tmp_path / "file").touch()
-    done = tsavo("up", "--home", str(tmp_path / "file" / "home"), "--port", "0", "--console-port", "0")
+    done = tsavo("up", "--home", str(tmp_path / "file" / "home"), *free_ports())
     assert done.returncode == 1
     assert "home" in done.stderr
     assert "--home DIR" in done.stderr

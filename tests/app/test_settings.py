@@ -19,6 +19,7 @@ def settings_from(folder: Path, text: str | None = None, **environment: str) -> 
 def test_without_a_file_everything_has_its_default(tmp_path: Path) -> None:
     assert settings_from(tmp_path) == Settings()
     assert Settings().gateway.port == 8080
+    assert Settings().gateway.grpc_port == 8081
     assert Settings().console.port == 8090
 
 
@@ -41,6 +42,7 @@ def test_the_environment_goes_over_the_file_and_the_command_line_over_both(tmp_p
         ("[gatway]\nport = 1\n", "gatway"),
         ("[gateway]\nport = 'x'\n", "gateway.port"),
         ("[gateway]\nport = 70000\n", "gateway.port"),
+        ("[gateway]\ngrpc_port = -2\n", "gateway.grpc_port"),
         ("[gateway]\nworkers = 0\n", "gateway.workers"),
         ("[gateway]\nfollow_seconds = 5.0\n", "gateway.follow_seconds"),
         ("gateway = 3\n", "gateway"),

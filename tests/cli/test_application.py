@@ -160,7 +160,10 @@ def test_a_reader_that_goes_away_is_no_failure(scene: Scene, json: list[str]) ->
 
 def test_an_interrupt_is_silent(scene: Scene) -> None:
     words = [sys.executable, "-m", "tsavo", "score", "small", "-", "--home", str(scene.running.home)]
+    # A shell that runs us in the background has us ignore the signal, and who ignores it passes that on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    signal.signal(signal.SIGINT, before)
     with process:
         # Sleeping in read(): the table has not come yet.
         deadline = time.monotonic() + 30

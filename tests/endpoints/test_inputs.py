@@ -237,3 +237,18 @@ def test_floats_arrive_bit_for_bit(values: list[float]) -> None:
     rows = len(values) // 2
     batch, _ = read(NUMBERS, [InputTensor("m", (rows, 2), values[: rows * 2])])
     assert batch.matrix.tobytes() == np.array(values[: rows * 2]).tobytes()
+
+
+@pytest.mark.parametrize(
+    "values", [[3e9], np.array([3e9]), np.array([-3e9], np.float32), [2**31], [-(2**31) - 1]]
+)
+def test_whole_numbers_beyond_the_column_are_refused_whatever_they_come_as(values: Any) -> None:
+    signature = Signature((Field("n", "int32"),), (Output("value", "float64"),), "regression")
+    assert refused(signature, [InputTensor("n", (1,), values)]).field == "inputs.n[0]"
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "u1", "i2", "u2", "u4", "u8"])
+def test_whole_numbers_of_any_type_are_taken(dtype: str) -> None:
+    signature = Signature((Field("n", "int32"),), (Output("value", "float64"),), "regression")
+    batch, _ = read(signature, [InputTensor("n", (2,), np.array([0, 127], dtype))])
+    assert batch.matrix.tolist() == [[0], [127]]

@@ -280,11 +280,62 @@ def test_a_failed_load_is_tried_again_and_unused_versions_are_forgotten(
         with pytest.raises(Unavailable):
             await world.plane.infer("e", ROWS)
         world.versions[ONE] = Times(1.0)
-        monkeypatch.setattr("tsavo.endpoints.loaded._RETRY_SECONDS", 0.0)
+        monkeypatch.setattr("tsavo.endpoints.shelf._RETRY_SECONDS", 0.0)
         assert (await world.plane.infer("e", ROWS)).role == "champion"
         world.plane.apply([Route("e", 2, TWO)])
         world.plane.forget_unused()
         assert world.shelf.ready(ONE) is None
+
+    run(test)
+
+
+def test_a_pinned_version_answers_and_nothing_falls_back_for_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        world = World(tmp_path, {ONE: Times(1.0), TWO: Times(2.0), THREE: Times(3.0, boom)})
+        world.route(challengers=(Challenger(TWO),), fallback=(VersionFallback(THREE),))
+        answer = await world.plane.infer("e", ROWS, pin=2)
+        assert (answer.version, answer.role, answer.outputs[0].tolist()) == (TWO, "pinned", [6.0, 14.0])
+        with pytest.raises(Unavailable, match="m@3 cannot answer"):
+            await world.plane.infer("e", ROWS, pin=3)
+        with pytest.raises(NotFound) as caught:
+            await world.plane.infer("e", ROWS, pin=4)
+        assert "m@1" in str(caught.value)
+        # No shadow looks over its shoulder, and it is recorded as what it was.
+        assert [(record.role, record.version) for record in await world.records()] == [("pinned", 2)]
+
+    run(test)
+
+
+def test_a_pulled_plug_holds_for_the_pinned_champion_too(tmp_path: Path) -> None:
+    async def test() -> None:
+        world = World(tmp_path, {ONE: Times(1.0), TWO: Times(2.0)})
+        world.route(challengers=(Challenger(TWO),), plug=Plug("ada", NOW))
+        with pytest.raises(Unavailable, match="plug"):
+            await world.plane.infer("e", ROWS, pin=1)
+        assert (await world.plane.infer("e", ROWS, pin=2)).version == TWO
+        assert len(await world.records()) == 1
+
+    run(test)
+
+
+def test_a_version_that_a_coming_route_names_is_kept(tmp_path: Path) -> None:
+    async def test() -> None:
+        world = World(tmp_path, {ONE: Times(1.0), TWO: Times(2.0)})
+        world.route()
+        await world.plane.infer("e", ROWS)
+        await world.shelf.get(TWO)
+        coming = Route("e", 2, TWO)
+        world.plane.announce([coming])
+        world.plane.forget_unused()
+        assert world.shelf.ready(TWO) is not None
+        world.plane.apply([coming])
+        world.plane.forget_unused()
+        assert (world.shelf.ready(ONE), world.shelf.ready(TWO) is not None) == (None, True)
+        # Another endpoint that goes on naming a version keeps it.
+        world.plane.apply([Route("f", 3, TWO)])
+        world.plane.apply([Route("e", 4, ONE)])
+        world.plane.forget_unused()
+        assert world.shelf.ready(TWO) is not None
 
     run(test)
 

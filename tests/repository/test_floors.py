@@ -145,5 +145,6 @@ def test_files_stay_short() -> None:
 
 def test_every_source_file_has_its_test_at_the_mirrored_place() -> None:
     """Rooms, not files: a room without a folder of tests is not tested."""
-    tested = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    # tests.grpc would stand beside the library of that name, so that folder is called grpc_door.
+    tested = {path.parent.name.removesuffix("_door") for path in (ROOT / "tests").glob("*/test_*.py")}
     assert set(ROOMS) - tested == set()

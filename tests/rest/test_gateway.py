@@ -46,7 +46,9 @@ def test_it_scores(tmp_path: Path) -> None:
 
 def test_health_and_metadata(tmp_path: Path) -> None:
     async def test(client: httpx.AsyncClient, world: World, faults: list[BaseException]) -> None:
-        assert (await client.get("/v2")).json() == {"name": "tsavo", "version": "1.2.3", "extensions": []}
+        server = (await client.get("/v2")).json()
+        assert (server["name"], server["version"]) == ("tsavo", "1.2.3")
+        assert "binary_tensor_data" in server["extensions"]
         assert (await client.get("/v2/health/live")).json() == {"live": True}
         assert (await client.get("/v2/health/ready")).json() == {"ready": True}
         assert (await client.get("/v2/models/e/ready")).json() == {"name": "e", "ready": True}
@@ -69,7 +71,7 @@ def test_a_champion_that_cannot_be_loaded_is_not_ready(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/v2/models/e/nothing", 404),
         ("GET", "/v2/models/nobody", 404),
         ("POST", "/v2/models/nobody/infer", 404),
@@ -85,6 +87,7 @@ def test_wrong_addresses_and_methods(tmp_path: Path, method: str, path: str, sta
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["status"] == status
+        assert answer.json()["error"]
         assert faults == []
 
     with_gateway(tmp_path, test)

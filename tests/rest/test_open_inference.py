@@ -39,6 +39,10 @@ def test_a_request_is_read() -> None:
     assert request.tensors[0].shape == (2,)
 
 
+def test_an_empty_list_of_outputs_asks_for_all() -> None:
+    assert decode_request(body()[:-1] + b', "outputs": []}').wanted is None
+
+
 @pytest.mark.parametrize(
     "text",
     [b"", b"{", b"\xff\xfe", b'{"inputs": [NaN]}', body().replace(b"1.5", b"[" * 100_000), b'{"inputs"'],
@@ -121,6 +125,8 @@ def test_an_answer_carries_ids_version_role_and_flags() -> None:
     only = json.loads(encode_answer(given_answer, InferRequest(None, [], ["probabilities"])))
     assert [output["name"] for output in only["outputs"]] == ["probabilities"]
     assert only["id"] == REQUEST
+    turned = json.loads(encode_answer(given_answer, InferRequest(None, [], ["probabilities", "label"])))
+    assert turned["outputs"] == written["outputs"][::-1]
 
 
 def test_a_missing_prediction_is_null() -> None:

@@ -10,8 +10,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal, NamedTuple
 
 import uvicorn
 
@@ -83,12 +83,38 @@ def _end_with_the_supervisor(life: int) -> None:
     threading.Thread(target=wait, name="life", daemon=True).start()
 
 
-async def serve(application: Any, child: Child) -> None:
-    """Answer HTTP on the child's socket until told to stop, then finish what was begun."""
+class _Server(uvicorn.Server):
+    """Closes the process's other door while it drains its own connections: both have the same time for it."""
+
+    def __init__(self, config: uvicorn.Config, close: Callable[[float], Awaitable[None]] | None) -> None:
+        super().__init__(config)
+        self._close = close
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        draining = super().shutdown(sockets)
+        await (draining if self._close is None else asyncio.gather(draining, self._close(_DRAIN_SECONDS)))
+
+
+async def serve(
+    application: Any,
+    child: Child,
+    *,
+    close: Callable[[float], Awaitable[None]] | None = None,
+    http: type[asyncio.Protocol] | Literal["httptools"] = "httptools",
+) -> None:
+    """Answer HTTP on the child's socket until told to stop, then finish what was begun.
+
+    Parameters
+    ----------
+    close
+        Closes another door of this process within the seconds that it is given.
+    http
+        What speaks HTTP on a connection.
+    """
     assert child.listener is not None  # noqa: S101 -- the supervisor always hands one to these processes
     config = uvicorn.Config(
         application,
-        http="httptools",
+        http=http,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -99,7 +125,7 @@ async def serve(application: Any, child: Child) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, close)
     serving = asyncio.ensure_future(server.serve(sockets=[child.listener]))
     # uvicorn says that it has started by this flag alone.
     while not server.started and not serving.done():  # noqa: ASYNC110

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
@@ -13,12 +14,21 @@ from typing import Final
 
 import uvloop
 
+from tsavo.app.addresses import target_of
 from tsavo.app.child import Child, report_fault, run_child, serve
 from tsavo.app.parts import open_artifacts, open_database, open_environments
-from tsavo.app.settings import WorkerSettings
-from tsavo.endpoints import DataPlane, LoadedVersion, RouteFollower, VersionShelf, version_loader
+from tsavo.app.settings import GatewaySettings, WorkerSettings
+from tsavo.endpoints import (
+    DataPlane,
+    Gauges,
+    LoadedVersion,
+    RouteFollower,
+    Statistics,
+    VersionShelf,
+    version_loader,
+)
 from tsavo.journal import JournalWriter
-from tsavo.rest import Gateway
+from tsavo.rest import Admission, ConnectionLimits, Gateway, patient_protocol
 from tsavo.runtimes import (
     Environments,
     Lock,
@@ -35,6 +45,9 @@ __all__ = ["main"]
 
 _THREADS: Final = 4
 _LAST_SHADOWS_SECONDS: Final = 1.0
+# What the process takes without versions, routes and requests included.
+_OWN_MIB: Final = 384
+_LEAST_MIB: Final = 64
 
 
 def main() -> None:
@@ -59,22 +72,43 @@ async def _serve(child: Child) -> None:
     def build(version: Version, runtime: Runtime | PythonRuntime | TsavoError) -> LoadedVersion:
         return LoadedVersion(version, runtime, max_rows=settings.max_rows, threads=threads)
 
-    shelf = VersionShelf(version_loader(database, artifacts, workers, build), threads)
+    budget = max(settings.memory_mib - _OWN_MIB, _LEAST_MIB) << 20
+    shelf = VersionShelf(version_loader(database, artifacts, workers, build), threads, budget=budget)
     journal = JournalWriter(child.home.journal / f"gateway-{child.worker}.db")
     journal.start(loop)
-    plane = DataPlane(shelf, journal, IdSource(clock).new, clock.nanoseconds)
+    statistics = Statistics(child.home.statistics / f"gateway-{child.worker}")
+    plane = DataPlane(shelf, journal, IdSource(clock).new, clock.nanoseconds, statistics)
     follower = RouteFollower(database, plane, shelf, every=settings.follow_seconds, report=report_fault)
     await loop.run_in_executor(threads, follower.read_all)
+    await loop.run_in_executor(threads, statistics.reserve, plane.endpoints)
+    max_body = settings.max_body_mib << 20
     gateway = Gateway(
-        plane, version=version("tsavo"), max_body=settings.max_body_mib * 1024 * 1024, report=report_fault
+        plane,
+        version=version("tsavo"),
+        max_body=max_body,
+        report=report_fault,
+        admission=Admission(requests=settings.requests, body_bytes=max(settings.bodies_mib << 20, max_body)),
     )
+    close = None if settings.grpc_port < 0 else await _open_grpc(settings, plane, gateway.admission)
     follower.start(loop)
+    statistics.watch(
+        lambda: Gauges(
+            journal_pending=journal.pending,
+            loaded_versions=len(shelf),
+            loaded_bytes=shelf.bytes,
+            revision=follower.revision,
+            turned_away=gateway.admission.turned_away,
+            evictions=shelf.evictions,
+        )
+    )
+    statistics.start(loop)
     gateway.ready = True
     # What lives until the end need not be looked at by every garbage collection.
     gc.collect()
     gc.freeze()
     try:
-        await serve(gateway, child)
+        limits = ConnectionLimits(settings.connections, body_seconds=settings.body_seconds)
+        await serve(gateway, child, close=close, http=patient_protocol(limits))
     finally:
         gateway.ready = False
         await loop.run_in_executor(threads, follower.stop)
@@ -83,8 +117,28 @@ async def _serve(child: Child) -> None:
         await asyncio.wait([closing], timeout=_LAST_SHADOWS_SECONDS)
         await workers.close()
         await closing
+        statistics.stop()
         await loop.run_in_executor(None, journal.close)
         database.close()
+
+
+async def _open_grpc(
+    settings: GatewaySettings, plane: DataPlane, admission: Admission
+) -> Callable[[float], Awaitable[None]]:
+    """Open the gRPC door; what closes it."""
+    # Who leaves this door off does not pay for its library.
+    from tsavo.grpc import Door
+
+    door = Door(
+        plane,
+        version=version("tsavo"),
+        max_message=settings.max_body_mib << 20,
+        max_calls=settings.requests,
+        admission=admission,
+        report=report_fault,
+    )
+    await door.open(target_of(settings.host, settings.grpc_port))
+    return door.close
 
 
 def _python_of(artifacts: ArtifactStore, environments: Environments, wanted: Environment | None) -> Path:

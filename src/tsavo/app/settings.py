@@ -42,21 +42,39 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Address to listen on; loopback only for now.
     port
         0 takes a free one.
+    grpc_port
+        Port of the gRPC door; 0 takes a free one, -1 leaves it off.
     workers
         Gateway processes; they share the port, and each has a journal of its own.
     max_body_mib
         Larger requests are refused.
     max_rows
         Rows that one request may have.
+    memory_mib
+        Memory that one gateway process may use; compiled versions that nobody asks for are let go when it is full.
+    requests
+        Requests that one gateway process works on at the same time; more are told to come again.
+    bodies_mib
+        Memory that the bodies of those requests may take together; one largest body fits in any case.
+    connections
+        Connections that one gateway process keeps open.
+    body_seconds
+        How long a client may take to send a request.
     follow_seconds
         How often a worker asks for newer routes; a change is effective within this time.
     """
 
     host: str = "127.0.0.1"
     port: int = 8080
+    grpc_port: int = 8081
     workers: int = 1
     max_body_mib: int = 32
     max_rows: int = 100_000
+    memory_mib: int = 2048
+    requests: int = 1_024
+    bodies_mib: int = 256
+    connections: int = 10_000
+    body_seconds: float = 60.0
     follow_seconds: float = 0.2
 
 
@@ -272,9 +290,15 @@ def _checked(settings: Settings) -> Settings:
             )
     for name, port in (("gateway.port", settings.gateway.port), ("console.port", settings.console.port)):
         _within(name, port, 0, 65_535)
+    _within("gateway.grpc_port", settings.gateway.grpc_port, -1, 65_535)
     _within("gateway.workers", settings.gateway.workers, 1, 64)
     _within("gateway.max_body_mib", settings.gateway.max_body_mib, 1, 1024)
     _within("gateway.max_rows", settings.gateway.max_rows, 1, 10_000_000)
+    _within("gateway.memory_mib", settings.gateway.memory_mib, 320, 1 << 20)
+    _within("gateway.requests", settings.gateway.requests, 1, 1_000_000)
+    _within("gateway.bodies_mib", settings.gateway.bodies_mib, 1, 1 << 20)
+    _within("gateway.connections", settings.gateway.connections, 1, 1_000_000)
+    _within("gateway.body_seconds", settings.gateway.body_seconds, 0.1, 86_400)
     _within("gateway.follow_seconds", settings.gateway.follow_seconds, 0.02, 0.8)
     _within("keeper.ship_seconds", settings.keeper.ship_seconds, 0.05, 3600)
     _within("keeper.maintain_minutes", settings.keeper.maintain_minutes, 0.1, 10_000)

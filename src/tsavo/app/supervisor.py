@@ -7,6 +7,7 @@ kernel's queue for the restart instead of being refused.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tsavo.app.addresses import url_of
+from tsavo.app.addresses import target_of, url_of
 from tsavo.app.child import child_arguments
 from tsavo.app.parts import open_database
 from tsavo.app.settings import Settings
@@ -67,6 +68,7 @@ class Supervisor:
         self._say = say
         self._stopping = False
         self._children: list[_Process] = []
+        self._held: list[socket.socket] = []
         self._life: tuple[int, int] = (-1, -1)
 
     def run(self, when_ready: Callable[[Addresses], None]) -> None:
@@ -105,12 +107,21 @@ class Supervisor:
         settings = self._settings
         gateway = _bind("gateway", settings.gateway.host, settings.gateway.port, "--port")
         console = _bind("console", settings.console.host, settings.console.port, "--console-port")
+        grpc_port = settings.gateway.grpc_port
+        if grpc_port >= 0:
+            held = _hold(settings.gateway.host, grpc_port)
+            self._held.append(held)
+            grpc_port = held.getsockname()[1]
         self._settings = msgspec.structs.replace(
             settings,
-            gateway=msgspec.structs.replace(settings.gateway, port=gateway.getsockname()[1]),
+            gateway=msgspec.structs.replace(
+                settings.gateway, port=gateway.getsockname()[1], grpc_port=grpc_port
+            ),
             console=msgspec.structs.replace(settings.console, port=console.getsockname()[1]),
         )
         write_atomically(self._home.run / "settings.json", msgspec.json.encode(self._settings))
+        # Gateway workers that are restarted go on counting in their files; a new start counts from zero.
+        shutil.rmtree(self._home.statistics, ignore_errors=True)
         database = open_database(self._home, self._settings)
         try:
             migrate(database)
@@ -131,10 +142,12 @@ class Supervisor:
         deadline = time.monotonic() + _START_SECONDS
         for child in self._children:
             self._await_ready(child, deadline)
+        gateway = self._settings.gateway
         return Addresses(
             pid=os.getpid(),
-            gateway=url_of(self._settings.gateway.host, self._settings.gateway.port),
+            gateway=url_of(gateway.host, gateway.port),
             console=url_of(self._settings.console.host, self._settings.console.port),
+            grpc=target_of(gateway.host, gateway.grpc_port) if gateway.grpc_port >= 0 else None,
         )
 
     def _launch(self, child: _Process) -> None:
@@ -209,6 +222,8 @@ class Supervisor:
                 os.close(child.ready)
             if child.listener is not None:
                 child.listener.close()
+        for held in self._held:
+            held.close()
         for end in self._life:
             if end >= 0:
                 os.close(end)
@@ -227,10 +242,8 @@ def _is_ready(child: _Process) -> bool:
 
 
 def _bind(what: str, host: str, port: int, option: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = _socket_for(host)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
     except OSError as error:
@@ -243,6 +256,34 @@ def _bind(what: str, host: str, port: int, option: str) -> socket.socket:
             next_step=f"choose another one with {option} N (0 takes any free one)",
         ) from error
     return listener
+
+
+def _hold(host: str, port: int) -> socket.socket:
+    """Take the port for our processes, which listen on it themselves: gRPC takes no socket from us.
+
+    Bound alone, and shared only then: two supervisors, or another program, cannot share a port unawares.
+    """
+    held = _socket_for(host)
+    try:
+        held.bind((host, port))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError as error:
+        held.close()
+        raise Conflict(
+            "the gateway cannot answer gRPC on this port",
+            field="gateway.grpc_port",
+            found=f"{host}:{port} ({error.strerror})",
+            expected="a free port",
+            next_step="choose another one with --grpc-port N (0 takes any free one, -1 leaves gRPC off)",
+        ) from error
+    return held
+
+
+def _socket_for(host: str) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
 
 
 def _open_log(home: Home, name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ def up(
     *,
     home: Path | None = None,
     port: int | None = None,
+    grpc_port: int | None = None,
     console_port: int | None = None,
     workers: int | None = None,
     host: str | None = None,
@@ -30,6 +32,8 @@ def up(
         Folder that holds everything; default TSAVO_HOME, else the platform's data folder.
     port
         Port of the gateway, which scores (default 8080; 0 takes any free one).
+    grpc_port
+        Port on which the gateway scores by gRPC (default 8081; 0 takes any free one, -1 leaves it off).
     console_port
         Port of the console (default 8090; 0 takes any free one).
     workers
@@ -48,7 +52,7 @@ def up(
 
     place = Home(home)
     overrides: dict[str, dict[str, Any]] = {
-        "gateway": {"port": port, "workers": workers, "host": host},
+        "gateway": {"port": port, "grpc_port": grpc_port, "workers": workers, "host": host},
         "console": {"port": console_port, "host": host},
     }
     settings = load_settings(place, overrides=overrides)
@@ -57,14 +61,22 @@ def up(
         if json:
             print(msgspec.json.encode({"home": str(place.root)} | msgspec.to_builtins(addresses)).decode())
         else:
-            print(
-                f"Tsavo is up.\n  console  {addresses.console}\n  gateway  {addresses.gateway}\n  home     {place.root}"
-            )
+            print(f"Tsavo is up.\n  console  {addresses.console}\n  gateway  {addresses.gateway}")
+            if addresses.grpc is not None:
+                print(f"  gRPC     {addresses.grpc}")
+            print(f"  home     {place.root}")
             print("Stop it with 'tsavo down'." if detach else "Stop it with Ctrl-C.")
         sys.stdout.flush()
 
     if detach:
-        tell(start_detached(place, _words(port, console_port, workers, host)))
+        options = {
+            "--port": port,
+            "--grpc-port": grpc_port,
+            "--console-port": console_port,
+            "--workers": workers,
+            "--host": host,
+        }
+        tell(start_detached(place, _words(options)))
     else:
         Supervisor(place, settings, lambda line: print(line, file=sys.stderr, flush=True)).run(tell)
         if not json:
@@ -94,6 +106,5 @@ def down(*, home: Path | None = None, json: Annotated[bool, Parameter(negative="
     return 0
 
 
-def _words(port: int | None, console_port: int | None, workers: int | None, host: str | None) -> list[str]:
-    options = {"--port": port, "--console-port": console_port, "--workers": workers, "--host": host}
+def _words(options: Mapping[str, int | str | None]) -> list[str]:
     return [word for option, value in options.items() if value is not None for word in (option, str(value))]

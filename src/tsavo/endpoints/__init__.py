@@ -5,15 +5,19 @@ whose decisions are already in the journal, or an error that names the field. It
 for a monitor, or open a file or a database on a request's way.
 """
 
+from tsavo.endpoints.answers import Answer
 from tsavo.endpoints.following import RouteFollower, version_loader
 from tsavo.endpoints.inputs import InputReader, InputTensor
-from tsavo.endpoints.loaded import LoadedVersion, VersionShelf, project
-from tsavo.endpoints.serving import Answer, DataPlane, Recorder
+from tsavo.endpoints.loaded import LoadedVersion, project
+from tsavo.endpoints.serving import DataPlane, Recorder
 from tsavo.endpoints.shadows import ShadowQueue, ShadowWork
+from tsavo.endpoints.shelf import VersionShelf
+from tsavo.endpoints.statistics import Gauges, Statistics
 
 __all__ = [
     "Answer",
     "DataPlane",
+    "Gauges",
     "InputReader",
     "InputTensor",
     "LoadedVersion",
@@ -21,6 +25,7 @@ __all__ = [
     "RouteFollower",
     "ShadowQueue",
     "ShadowWork",
+    "Statistics",
     "VersionShelf",
     "project",
     "version_loader",

@@ -6,19 +6,24 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
-from tsavo.endpoints.loaded import LoadedVersion, VersionShelf
+import msgspec
+
+from tsavo.endpoints.loaded import LoadedVersion
 from tsavo.endpoints.serving import DataPlane
+from tsavo.endpoints.shelf import VersionShelf
 from tsavo.registry import changed_routes, get_version, newest_revision
 from tsavo.runtimes import PythonRuntime, Runtime, WorkerPool, load
 from tsavo.storage import ArtifactStore, Database
-from tsavo.vocabulary import Damaged, Route, TsavoError, Version, VersionRef
+from tsavo.vocabulary import Damaged, Route, Signature, TsavoError, Version, VersionRef
 
 __all__ = ["RouteFollower", "version_loader"]
 
 _PAGE: Final = 2_000
 # At the start nothing is loaded ahead: with thousands of endpoints the first request to each does it.
 _MOST_AHEAD: Final = 50
+_MOST_SIGNATURES: Final = 2_000
 # How long an endpoint keeps its present champion while the next one is loaded in a worker process.
 _WARM_SECONDS: Final = 30.0
 
@@ -52,6 +57,11 @@ class RouteFollower:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._background: set[asyncio.Task[None]] = set()
+
+    @property
+    def revision(self) -> int:
+        """Of the newest route that the data plane follows."""
+        return self._revision
 
     def read_all(self) -> None:
         """Read every route once, before the first request."""
@@ -156,13 +166,36 @@ def version_loader(
     build
         Makes a `LoadedVersion` from a version and its runtime, or from the reason why that could not be loaded.
     """
+    shared: WeakValueDictionary[tuple[str, bytes], Runtime] = WeakValueDictionary()
+
+    signatures: dict[bytes, Signature] = {}
+
+    def with_known_signature(version: Version) -> tuple[Version, bytes]:
+        # Versions of one family have one signature, which may be larger than the model. What was checked is for
+        # people, and takes more room than the rest.
+        key = msgspec.json.encode(version.signature)
+        if len(signatures) >= _MOST_SIGNATURES:
+            signatures.clear()
+        signature = signatures.setdefault(key, version.signature)
+        return msgspec.structs.replace(version, checks=(), signature=signature), key
+
+    def runtime_of(version: Version, signature: bytes) -> Runtime | PythonRuntime:
+        # Segments that were trained on the same rows are the same model: one artifact, one session.
+        key = (version.artifact, signature)
+        known = shared.get(key)
+        if known is not None:
+            return known
+        artifacts.verify(version.artifact)
+        made = load(version, artifacts.path(version.artifact), workers)
+        if not isinstance(made, PythonRuntime):
+            shared[key] = made
+        return made
 
     def load_version(ref: VersionRef) -> LoadedVersion:
         with database.read() as connection:
-            version = get_version(connection, ref)
+            version, signature = with_known_signature(get_version(connection, ref))
         try:
-            artifacts.verify(version.artifact)
-            runtime = load(version, artifacts.path(version.artifact), workers)
+            runtime = runtime_of(version, signature)
         except TsavoError as error:
             return build(version, error)
         except Exception as error:  # onnxruntime's own errors; the reason is shown, the endpoint falls back

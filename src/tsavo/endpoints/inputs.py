@@ -53,7 +53,7 @@ class InputReader:
         self._fields = signature.inputs
         self._names = {field.name: position for position, field in enumerate(signature.inputs)}
         self._matrix_dtype = signature.matrix_dtype
-        self._max_rows = max_rows
+        self.max_rows = max_rows
         self._never_missing = not any(field.nullable for field in signature.inputs)
         self._closed = [
             (position, field, frozenset(field.categories))
@@ -140,12 +140,12 @@ class InputReader:
                 found=f"{rows} rows",
                 expected="at least one row",
             )
-        if rows > self._max_rows:
+        if rows > self.max_rows:
             raise TooLarge(
                 "too many rows in one request",
                 field=f"inputs.{name}",
                 found=rows,
-                expected=f"at most {self._max_rows}",
+                expected=f"at most {self.max_rows}",
                 next_step="send them in several requests",
             )
         return rows
@@ -321,14 +321,13 @@ def _cast_to_float(field: Field, array: npt.NDArray[Any], target: np.dtype[Any])
 
 
 def _whole_numbers(field: Field, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if array.dtype.kind == "f":
-        bad = ~np.isfinite(array) | (array != np.floor(array)) | (np.abs(array) > _EXACT)
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise _wrong_type(field, row, array[row].item())
-        return array
     limits = np.iinfo(NUMPY_DTYPES[field.dtype])
-    bad = (array > limits.max) | (array < limits.min)
+    if array.dtype.kind == "f":
+        # Half precision cannot even hold the limits that it is compared with.
+        array = array.astype(np.float64, copy=False)
+        bad = ~np.isfinite(array) | (array != np.floor(array)) | (np.abs(array) > min(_EXACT, limits.max))
+    else:
+        bad = (array > limits.max) | (array < limits.min)
     if bad.any():
         row = int(np.argmax(bad))
         raise _wrong_type(field, row, array[row].item())

@@ -1,10 +1,9 @@
-"""Versions that are loaded and ready to score."""
+"""A version that is loaded and ready to score."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, Final
 
@@ -12,15 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tsavo.endpoints.inputs import InputReader
-from tsavo.runtimes import PythonRuntime, Runtime, RuntimeState
-from tsavo.vocabulary import NUMPY_DTYPES, Batch, Signature, TsavoError, Version, VersionRef
+from tsavo.runtimes import PythonRuntime, Runtime, RuntimeState, session_bytes
+from tsavo.vocabulary import NUMPY_DTYPES, Batch, Signature, TsavoError, Version
 
-__all__ = ["LoadedVersion", "VersionShelf", "project"]
+__all__ = ["LoadedVersion", "project"]
 
 # A prediction that is expected to take longer than this goes to a thread, so that others are not kept waiting.
 _INLINE_MICROSECONDS: Final = 2_000.0
-_RETRY_SECONDS: Final = 10.0
 _READY: Final = RuntimeState("ready")
+# Of the signature, the reader and the rest; more for many columns and categories.
+_OWN_BYTES: Final = 16 << 10
+_COLUMN_BYTES: Final = 400
+_CATEGORY_BYTES: Final = 150
 
 
 class LoadedVersion:
@@ -32,6 +34,12 @@ class LoadedVersion:
         What scores, or why it could not be loaded: inputs can be read and recorded all the same.
     threads
         Where long predictions of compiled models run.
+
+    Attributes
+    ----------
+    bytes, shared_bytes
+        About what it takes of this process's memory, by itself and with others of the same artifact; nothing when
+        it lives in a worker process.
     """
 
     def __init__(
@@ -52,6 +60,8 @@ class LoadedVersion:
         self._worker = runtime if isinstance(runtime, PythonRuntime) else None
         self._predict = runtime.predict if isinstance(runtime, Runtime) else self._fail
         self._threads = threads
+        self.bytes = 0 if self._worker is not None else _own_bytes(version.signature)
+        self.shared_bytes = session_bytes(version.artifact_bytes) if isinstance(runtime, Runtime) else 0
         # Unknown at first, and then taken to be slow.
         self._microseconds_per_row = _INLINE_MICROSECONDS + 1
 
@@ -107,60 +117,9 @@ class LoadedVersion:
         )
 
 
-class VersionShelf:
-    """Loads each version once, however many requests ask for it at the same time.
-
-    Parameters
-    ----------
-    load
-        Reads a version from the registry and the artifacts; blocking, so it runs in a thread.
-    """
-
-    def __init__(self, load: Callable[[VersionRef], LoadedVersion], threads: Executor) -> None:
-        self._load = load
-        self._threads = threads
-        self._ready: dict[VersionRef, LoadedVersion] = {}
-        self._loading: dict[VersionRef, asyncio.Future[LoadedVersion]] = {}
-
-    def ready(self, ref: VersionRef) -> LoadedVersion | None:
-        """The version when it is loaded, else ``None``; one that failed to load is tried again after a while."""
-        loaded = self._ready.get(ref)
-        if (
-            loaded is not None
-            and loaded.failure is not None
-            and time.monotonic() - loaded.since > _RETRY_SECONDS
-        ):
-            return None
-        return loaded
-
-    async def get(self, ref: VersionRef) -> LoadedVersion:
-        """The version, loaded now when it is not yet."""
-        loaded = self.ready(ref)
-        if loaded is not None:
-            return loaded
-        loading = self._loading.get(ref)
-        if loading is None:
-            loading = asyncio.ensure_future(
-                asyncio.get_running_loop().run_in_executor(self._threads, self._load, ref)
-            )
-            self._loading[ref] = loading
-            loading.add_done_callback(lambda done: self._keep(ref, done))
-        # One caller who gives up must not cancel the loading that others wait for.
-        return await asyncio.shield(loading)
-
-    async def warm(self, ref: VersionRef) -> None:
-        """Have the version in memory, also where that is a worker process."""
-        await (await self.get(ref)).warm()
-
-    def keep_only(self, wanted: set[VersionRef]) -> None:
-        """Forget versions that no route names any more."""
-        for ref in self._ready.keys() - wanted:
-            self._ready.pop(ref).release()
-
-    def _keep(self, ref: VersionRef, done: asyncio.Future[LoadedVersion]) -> None:
-        self._loading.pop(ref, None)
-        if not done.cancelled() and done.exception() is None:
-            self._ready[ref] = done.result()
+def _own_bytes(signature: Signature) -> int:
+    categories = sum(len(field.categories or ()) for field in signature.inputs)
+    return _OWN_BYTES + _COLUMN_BYTES * len(signature.inputs) + _CATEGORY_BYTES * categories
 
 
 def project(batch: Batch, given: Signature, wanted: Signature) -> Batch:

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import numpy.typing as npt
 
-from tsavo.endpoints.loaded import LoadedVersion, VersionShelf, project
+from tsavo.endpoints.loaded import LoadedVersion, project
+from tsavo.endpoints.shelf import VersionShelf
 from tsavo.vocabulary import Batch, Challenger, Signature, VersionRef
 
 __all__ = ["ShadowQueue", "ShadowWork"]
@@ -43,10 +44,15 @@ class ShadowQueue:
     ----------
     record
         Keeps a shadow's outputs: work, version, batch as that version saw it, outputs, microseconds.
+    skip
+        Told the endpoint of each request that a challenger did not score.
     """
 
-    def __init__(self, shelf: VersionShelf, record: _Record) -> None:
+    def __init__(
+        self, shelf: VersionShelf, record: _Record, skip: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._shelf = shelf
+        self._tell_skipped = skip
         self._record = record
         self._lines: dict[VersionRef, _Line] = {}
         self.skipped = 0
@@ -61,7 +67,7 @@ class ShadowQueue:
                     self._consume(challenger.version, line)
                 )
             if line.rows + work.batch.rows > _MOST_ROWS and line.waiting:
-                self.skipped += 1
+                self._skip(work)
                 continue
             line.waiting.append(work)
             line.rows += work.batch.rows
@@ -81,9 +87,13 @@ class ShadowQueue:
                 try:
                     await self._score(work, version)
                 except Exception:  # a shadow may fail in any way; it only loses its own record
-                    self.skipped += 1
+                    self._skip(work)
         finally:
             del self._lines[version]
+
+    def _skip(self, work: ShadowWork) -> None:
+        self.skipped += 1
+        self._tell_skipped(work.endpoint)
 
     async def _score(self, work: ShadowWork, version: VersionRef) -> None:
         shadow = await self._shelf.get(version)

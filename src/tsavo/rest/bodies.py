@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from tsavo.rest.asgi import Receive, Scope
-from tsavo.vocabulary import TooLarge, Unreadable
+from tsavo.vocabulary import Overloaded, TooLarge, Unreadable
 
 __all__ = ["Disconnected", "read_body"]
 
@@ -20,8 +21,15 @@ class Disconnected(Exception):
     """The client went away before its request was complete."""
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def read_body(
+    scope: Scope, receive: Receive, limit: int, take: Callable[[int], None] = lambda _: None
+) -> bytes:
     """The whole body.
+
+    Parameters
+    ----------
+    take
+        Told of the bytes before they are held; what it raises comes through once the rest was thrown away.
 
     Raises
     ------
@@ -34,10 +42,14 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     if announced > limit:
         await _discard(receive, announced)
         raise _too_large(announced, limit)
+    if announced:
+        await _taken(receive, take, announced, announced)
     message = await receive()
     if message["type"] != "http.request":
         raise Disconnected
     body: bytes = message.get("body", b"")
+    if not announced:
+        await _taken(receive, take, len(body), 0)
     if not message.get("more_body"):
         return _within(body, limit)
     parts, length = [body], len(body)
@@ -50,8 +62,19 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         if length > limit:
             await _discard(receive, length)
             raise _too_large(length, limit)
+        if not announced:
+            await _taken(receive, take, len(part), 0)
         parts.append(part)
     return b"".join(parts)
+
+
+async def _taken(receive: Receive, take: Callable[[int], None], size: int, announced: int) -> None:
+    try:
+        take(size)
+    except Overloaded:
+        # What is read is not kept, and the client sees the answer instead of a broken connection.
+        await _discard(receive, announced)
+        raise
 
 
 def _within(body: bytes, limit: int) -> bytes:

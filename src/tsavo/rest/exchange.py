@@ -9,8 +9,10 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from tsavo.endpoints import DataPlane
+from tsavo.rest.admission import Admission
 from tsavo.rest.asgi import Receive, Scope
 from tsavo.rest.bodies import read_body
+from tsavo.rest.compression import decompressed
 
 __all__ = ["JSON", "Exchange", "Handler", "Reply", "Road", "road"]
 
@@ -36,27 +38,45 @@ class Exchange:
         Scores.
     limit
         Bytes that the body may have.
+    admission
+        Counts what is held.
+
+    Attributes
+    ----------
+    held
+        Bytes of the body that `admission` counts.
     """
 
-    __slots__ = ("_limit", "_receive", "plane", "scope")
+    __slots__ = ("_admission", "_headers", "_limit", "_receive", "held", "plane", "scope")
 
-    def __init__(self, scope: Scope, receive: Receive, plane: DataPlane, limit: int) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, plane: DataPlane, limit: int, admission: Admission
+    ) -> None:
+        self._admission = admission
+        self.held = 0
         self.scope = scope
         self.plane = plane
         self._receive = receive
         self._limit = limit
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
 
     async def body(self) -> bytes:
-        """The whole body, within the limit; see `read_body` for what it raises."""
-        return await read_body(self.scope, self._receive, self._limit)
+        """The whole body, unpacked, within the limit; see `read_body` and `decompressed` for what they raise."""
+        body = await read_body(self.scope, self._receive, self._limit, self._take)
+        encoding = self._headers.get(b"content-encoding")
+        if encoding is None:
+            return body
+        unpacked = await decompressed(body, encoding, self._limit)
+        self._take(max(0, len(unpacked) - len(body)))
+        return unpacked
+
+    def _take(self, size: int) -> None:
+        self._admission.take(size)
+        self.held += size
 
     def header(self, name: bytes) -> bytes | None:
-        """A header by its name in lower case; the first when there are several."""
-        for given, value in self.scope["headers"]:
-            if given == name:
-                found: bytes = value
-                return found
-        return None
+        """A header by its name in lower case; the last when there are several."""
+        return self._headers.get(name)
 
     @property
     def caller(self) -> str:

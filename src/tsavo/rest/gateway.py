@@ -14,17 +14,20 @@ from typing import Final
 import msgspec
 
 from tsavo.endpoints import DataPlane
-from tsavo.rest import open_inference_roads
+from tsavo.rest import kserve_v1, mlflow_roads, open_inference_roads, repository, score_roads, statistics
+from tsavo.rest.admission import Admission
 from tsavo.rest.asgi import Receive, Scope, Send
 from tsavo.rest.bodies import Disconnected
 from tsavo.rest.exchange import Exchange, Reply, Road, road
 from tsavo.rest.problems import method_not_allowed, problem
-from tsavo.vocabulary import NotFound, TsavoError
+from tsavo.vocabulary import NotFound, Overloaded, TsavoError
 
 __all__ = ["Gateway"]
 
 _INFER_PREFIX: Final = "/v2/models/"
 _INFER_SUFFIX: Final = "/infer"
+_REQUESTS: Final = 1_024
+_BODY_BYTES: Final = 256 << 20
 
 
 class Gateway:
@@ -40,32 +43,59 @@ class Gateway:
         Bytes that a request body may have.
     report
         Told of a fault of our own (not of the caller's), off the request's way.
+    admission
+        How much is taken in at the same time; questions about health are always answered.
     """
 
     def __init__(
-        self, plane: DataPlane, *, version: str, max_body: int, report: Callable[[BaseException], None]
+        self,
+        plane: DataPlane,
+        *,
+        version: str,
+        max_body: int,
+        report: Callable[[BaseException], None],
+        admission: Admission | None = None,
     ) -> None:
+        self.admission = admission or Admission(requests=_REQUESTS, body_bytes=max(_BODY_BYTES, max_body))
         self._plane = plane
         self._max_body = max_body
         self._report = report
         self.ready = False
-        self._server = Reply(msgspec.json.encode({"name": "tsavo", "version": version, "extensions": []}))
+        extensions = open_inference_roads.EXTENSIONS
+        self._server = Reply(
+            msgspec.json.encode({"name": "tsavo", "version": version, "extensions": extensions})
+        )
         self._roads: tuple[Road, ...] = (
             road("GET", "/v2", self._metadata),
             road("GET", "/v2/", self._metadata),
             road("GET", "/v2/health/live", self._live),
             road("GET", "/v2/health/ready", self._ready),
+            # Before the models: "stats" is no endpoint here.
+            *statistics.ROADS,
             *open_inference_roads.ROADS,
+            *score_roads.ROADS,
+            *mlflow_roads.ROADS,
+            *kserve_v1.ROADS,
+            *repository.ROADS,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        exchange = Exchange(scope, receive, self._plane, self._max_body)
+        scores = scope["method"] == "POST"
+        if scores:
+            try:
+                self.admission.enter()
+            except Overloaded as error:
+                await _send(send, problem(error))
+                return
+        exchange = Exchange(scope, receive, self._plane, self._max_body, self.admission)
         try:
             reply = await self._answer(exchange)
         except TsavoError as error:
+            if scores:
+                self._plane.statistics.refused(error)
             reply = problem(error)
         except Disconnected:
             return
@@ -76,13 +106,10 @@ class Gateway:
                     "Tsavo failed on this request", next_step="see the gateway's log, and run 'tsavo doctor'"
                 )
             )
-        headers = [
-            (b"content-type", reply.content_type),
-            (b"content-length", b"%d" % len(reply.body)),
-            *reply.headers,
-        ]
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        finally:
+            if scores:
+                self.admission.leave(exchange.held)
+        await _send(send, reply)
 
     async def _answer(self, exchange: Exchange) -> Reply:
         path: str = exchange.scope["path"]
@@ -117,3 +144,13 @@ class Gateway:
 
     async def _ready(self, _exchange: Exchange) -> Reply:
         return Reply(b'{"ready":true}') if self.ready else Reply(b'{"ready":false}', 503)
+
+
+async def _send(send: Send, reply: Reply) -> None:
+    headers = [
+        (b"content-type", reply.content_type),
+        (b"content-length", b"%d" % len(reply.body)),
+        *reply.headers,
+    ]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})

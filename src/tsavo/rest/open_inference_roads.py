@@ -3,45 +3,131 @@
 POST /v2/models/{endpoint}/infer      score
 GET  /v2/models/{endpoint}            metadata
 GET  /v2/models/{endpoint}/ready      whether its champion is loaded and can answer
+GET  /v2/models/{endpoint}/config     the configuration, as Triton's clients read it
+
+The same below ``/v2/models/{endpoint}/versions/{version}`` for one of the versions that the route names: nothing
+falls back for it.
 """
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 import msgspec
 
+from tsavo.endpoints import LoadedVersion
+from tsavo.endpoints.repository import version_numbers
+from tsavo.rest.binary_tensors import LENGTH_HEADER
+from tsavo.rest.compression import WORTH_PACKING, compressed
 from tsavo.rest.exchange import Exchange, Reply, road
-from tsavo.rest.open_inference import decode_request, encode_answer, metadata
-from tsavo.vocabulary import Unavailable
+from tsavo.rest.model_documents import configuration, metadata
+from tsavo.rest.open_inference import decode_request, encode_answer, encode_binary_answer
+from tsavo.vocabulary import NotFound, Unavailable
 
-__all__ = ["ROADS", "infer"]
+__all__ = ["EXTENSIONS", "ROADS", "infer"]
+
+EXTENSIONS: Final = (
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository(index)",
+    "parameters",
+    "statistics",
+)
+"""Extensions of the protocol that this door has, by their specifications' names."""
+
+_RAW: Final = b"application/octet-stream"
+_MOST_DIGITS: Final = 18
+# Binary bodies of more bytes are read in a thread, so that others are not kept waiting.
+_INLINE: Final = 256 << 10
 
 
-async def infer(exchange: Exchange, endpoint: str) -> Reply:
+async def infer(exchange: Exchange, endpoint: str, version: str | None = None) -> Reply:
     """Score, and answer once the decisions are on disk."""
-    request = decode_request(await exchange.body())
+    pin = None if version is None else _number(exchange, endpoint, version)
+    body = await exchange.body()
+    json_length = exchange.header(LENGTH_HEADER)
+    if json_length is not None and len(body) > _INLINE:
+        # Strings are read one by one.
+        request = await asyncio.to_thread(decode_request, body, json_length)
+    else:
+        request = decode_request(body, json_length)
     answer = await exchange.plane.infer(
-        endpoint, request.tensors, wanted=request.wanted, caller=exchange.caller
+        endpoint, request.tensors, wanted=request.wanted, caller=exchange.caller, pin=pin
     )
-    return Reply(encode_answer(answer, request))
+    if request.binary is None or request.binary:
+        document, length = encode_binary_answer(answer, request)
+        reply = Reply(document, content_type=_RAW, headers=((LENGTH_HEADER, b"%d" % length),))
+    else:
+        reply = Reply(encode_answer(answer, request))
+    return reply if len(reply.body) < WORTH_PACKING else await _packed(exchange, reply)
 
 
-async def _metadata(exchange: Exchange, endpoint: str) -> Reply:
-    champion = await exchange.plane.champion(endpoint)
-    return Reply(msgspec.json.encode(metadata(endpoint, champion.version, champion.state)))
+async def _packed(exchange: Exchange, reply: Reply) -> Reply:
+    accepted = exchange.header(b"accept-encoding")
+    body = None if accepted is None else await compressed(reply.body, accepted)
+    if accepted is None or body is None:
+        return reply
+    headers = (*reply.headers, (b"content-encoding", accepted), (b"vary", b"accept-encoding"))
+    return Reply(body, reply.status, reply.content_type, headers)
 
 
-async def _ready(exchange: Exchange, endpoint: str) -> Reply:
-    champion = await exchange.plane.champion(endpoint)
-    state = champion.state
+async def _metadata(exchange: Exchange, endpoint: str, version: str | None = None) -> Reply:
+    loaded = await _loaded(exchange, endpoint, version)
+    numbers = version_numbers(exchange.plane.route(endpoint))
+    return Reply(msgspec.json.encode(metadata(endpoint, loaded.version, loaded.state, numbers)))
+
+
+async def _configuration(exchange: Exchange, endpoint: str, version: str | None = None) -> Reply:
+    loaded = await _loaded(exchange, endpoint, version)
+    return Reply(msgspec.json.encode(configuration(endpoint, loaded.version)))
+
+
+async def _ready(exchange: Exchange, endpoint: str, version: str | None = None) -> Reply:
+    loaded = await _loaded(exchange, endpoint, version)
+    route = exchange.plane.route(endpoint)
+    # Nothing falls back for a version that is asked for by its number.
+    if route.plug is not None and route.champion == loaded.ref and (version or not route.fallback):
+        raise Unavailable(
+            f"the plug of '{endpoint}' is pulled",
+            field="endpoint",
+            found=endpoint,
+            next_step=f"put it back with 'tsavo plug {endpoint} --off'",
+        )
+    state = loaded.state
     # Who is idle is loaded by the next request, and who failed before and is loaded again can answer.
     if state.name not in {"ready", "idle"}:
-        reason = state.reason or f"{champion.ref} is being loaded"
+        reason = state.reason or f"{loaded.ref} is being loaded"
         raise Unavailable(reason, field="endpoint", found=endpoint, retry_after=state.retry_after)
-    return Reply(msgspec.json.encode({"name": endpoint, "ready": True}))
+    document = {"name": endpoint, "ready": True} | ({} if version is None else {"version": version})
+    return Reply(msgspec.json.encode(document))
+
+
+async def _loaded(exchange: Exchange, endpoint: str, version: str | None) -> LoadedVersion:
+    if version is None:
+        return await exchange.plane.champion(endpoint)
+    return await exchange.plane.version(endpoint, _number(exchange, endpoint, version))
+
+
+def _number(exchange: Exchange, endpoint: str, version: str) -> int:
+    if version.isascii() and version.isdigit() and len(version) <= _MOST_DIGITS:
+        return int(version)
+    numbers = version_numbers(exchange.plane.route(endpoint))
+    raise NotFound(
+        f"endpoint '{endpoint}' has no such version",
+        field="version",
+        found=version,
+        expected=f"one of {', '.join(map(str, numbers))}",
+    )
 
 
 ROADS = (
     road("POST", "/v2/models/{endpoint}/infer", infer),
     road("GET", "/v2/models/{endpoint}", _metadata),
     road("GET", "/v2/models/{endpoint}/ready", _ready),
+    road("GET", "/v2/models/{endpoint}/config", _configuration),
+    road("POST", "/v2/models/{endpoint}/versions/{version}/infer", infer),
+    road("GET", "/v2/models/{endpoint}/versions/{version}", _metadata),
+    road("GET", "/v2/models/{endpoint}/versions/{version}/ready", _ready),
+    road("GET", "/v2/models/{endpoint}/versions/{version}/config", _configuration),
 )

@@ -53,6 +53,8 @@ def problem(error: TsavoError) -> Reply:
     """The reply (``application/problem+json``); the connection is closed after a body that was not read."""
     status, title = status_of(error)
     body: dict[str, Any] = {"type": f"tsavo:{error.kind}", "title": title, "status": status} | error.as_dict()
+    # The Open Inference Protocol's clients read this member of an error, and nothing else.
+    body["error"] = body["detail"]
     headers: list[tuple[bytes, bytes]] = []
     if status == 413:
         headers.append((b"connection", b"close"))
@@ -69,5 +71,6 @@ def method_not_allowed(methods: Sequence[str]) -> Reply:
         "title": "Method not allowed",
         "status": 405,
         "detail": f"use {told}",
+        "error": f"this address takes {told} only",
     }
     return Reply(msgspec.json.encode(body), 405, _PROBLEM, ((b"allow", told.encode()),))

@@ -20,6 +20,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from tsavo.runtimes.environments import Environments, Lock
     from tsavo.runtimes.jobs import NeedsEnvironment, Prepared, PrepareJob, WorkerLimits
+    from tsavo.runtimes.memory import release_memory, session_bytes
     from tsavo.runtimes.onnx_runtime import OnnxRuntime
     from tsavo.runtimes.preparation import prepare
     from tsavo.runtimes.python_worker.holding import holding
@@ -53,6 +54,8 @@ __all__ = [
     "holding",
     "load",
     "prepare",
+    "release_memory",
+    "session_bytes",
 ]
 
 _HOMES: Final = {
@@ -76,6 +79,8 @@ _HOMES: Final = {
     "holding": "python_worker.holding",
     "load": "runtime",
     "prepare": "preparation",
+    "release_memory": "memory",
+    "session_bytes": "memory",
 }
 
 

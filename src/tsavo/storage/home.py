@@ -22,11 +22,12 @@ _PAUSE_SECONDS: Final = 0.003
 
 
 class Addresses(msgspec.Struct, frozen=True):
-    """Where the running processes of a home answer."""
+    """Where the running processes of a home answer; `grpc` is host and port, or ``None`` where that door is off."""
 
     pid: int
     gateway: str
     console: str
+    grpc: str | None = None
 
 
 class Home:
@@ -48,6 +49,7 @@ class Home:
         self.journal = self.root / "journal"
         self.lake = self.root / "lake"
         self.run = self.root / "run"
+        self.statistics = self.run / "statistics"
         self.logs = self.root / "logs"
         self.work = self.root / "work"
         self.environments = self.root / "environments"

@@ -11,7 +11,7 @@ from tsavo.vocabulary.names import VersionRef
 
 __all__ = ["Challenger", "ConstantFallback", "Fallback", "Plug", "Role", "Route", "VersionFallback"]
 
-Role: TypeAlias = Literal["champion", "shadow", "fallback"]
+Role: TypeAlias = Literal["champion", "shadow", "fallback", "pinned"]
 
 
 class VersionFallback(msgspec.Struct, frozen=True, tag="version"):
@@ -69,3 +69,8 @@ class Route(msgspec.Struct, frozen=True):
         """Every version that this route can call on."""
         named = {self.champion, *(challenger.version for challenger in self.challengers)}
         return named | {step.version for step in self.fallback if isinstance(step, VersionFallback)}
+
+    def numbered(self, number: int) -> VersionRef | None:
+        """The version of this number among `versions`; the champion's own model goes first."""
+        found = [ref for ref in self.versions() if ref.number == number]
+        return min(found, key=lambda ref: (ref.model != self.champion.model, ref.model), default=None)

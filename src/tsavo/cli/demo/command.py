@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-_PORTS: Final = (8080, 8090)
+_PORTS: Final = (8080, 8081, 8090)
 _MARK: Final = "this-is-the-demo"
 
 
@@ -53,7 +53,8 @@ def demo(
     place = Home(home or Path(platformdirs.user_data_dir("tsavo-demo", appauthor=False)))
     _make_anew(place)
     started = time.perf_counter()
-    words = [] if all(_is_free(port) for port in _PORTS) else ["--port", "0", "--console-port", "0"]
+    options = [] if all(_is_free(port) for port in _PORTS) else ["--port", "--grpc-port", "--console-port"]
+    words = [word for option in options for word in (option, "0")]
     addresses = start_detached(place, words)
     print(
         f"Tsavo is up after {time.perf_counter() - started:.1f} s: gateway, console and keeper on this machine."

@@ -58,7 +58,9 @@ class LatencyMonitor(BaseMonitor):
 
     def observe(self, decisions: pa.Table) -> None:
         """Take in decisions, in order of arrival."""
-        table = decisions.filter(pc.not_equal(decisions.column("role"), "shadow"))
+        # Neither what nobody waited for, nor what somebody tried.
+        served = pc.is_in(decisions.column("role"), pa.array(["champion", "fallback"]))
+        table = decisions.filter(served)
         if table.num_rows == 0:
             return
         times = times_us(table)

@@ -1,0 +1,82 @@
+"""What goes back to a caller: an answer, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from tsavo.endpoints.loaded import LoadedVersion
+from tsavo.vocabulary import (
+    NUMPY_DTYPES,
+    ConstantFallback,
+    Invalid,
+    Overloaded,
+    Role,
+    Route,
+    Signature,
+    TsavoError,
+    Unavailable,
+    VersionRef,
+)
+
+__all__ = ["Answer", "check_wanted", "constant_outputs", "nothing_answers"]
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """What goes back to the caller; outputs are in the order of `signature.outputs`."""
+
+    request: str
+    endpoint: str
+    version: VersionRef
+    role: Role
+    rows: int
+    signature: Signature
+    outputs: tuple[npt.NDArray[Any], ...]
+    flags: tuple[str, ...]
+    row_flags: dict[int, list[str]]
+
+
+def check_wanted(signature: Signature, wanted: Sequence[str]) -> None:
+    """Raise `Invalid` where the caller asks for an output that the version does not have."""
+    known = [output.name for output in signature.outputs]
+    for name in wanted:
+        if name not in known:
+            raise Invalid("no such output", field="outputs", found=name, expected=f"one of {known}")
+
+
+def constant_outputs(
+    signature: Signature, constant: ConstantFallback, rows: int
+) -> tuple[npt.NDArray[Any], ...]:
+    """The constant for each row, in the order and the types of the signature's outputs."""
+    outputs = []
+    for output in signature.outputs:
+        shape = (rows,) if output.width is None else (rows, output.width)
+        array = np.empty(shape, dtype=NUMPY_DTYPES[output.dtype])
+        array[:] = constant.outputs[output.name]
+        outputs.append(array)
+    return tuple(outputs)
+
+
+def nothing_answers(route: Route, champion: LoadedVersion, why: str, cause: Exception | None) -> Unavailable:
+    """What the caller is told when no step of the route answers: because of the plug, or of an error."""
+    if isinstance(cause, Overloaded) and not route.fallback:
+        return cause
+    known = champion.failure if cause is None else cause
+    retry_after = known.retry_after if isinstance(known, TsavoError) else None
+    if why == "plug" and route.plug is not None:
+        reason = f"the plug of '{route.endpoint}' is pulled"
+        mend = f"put it back with 'tsavo plug {route.endpoint} --off', or give it a fallback"
+    else:
+        # A worker names its version; it is named here already.
+        told = known.reason.removeprefix(f"{champion.ref}: ") if isinstance(known, TsavoError) else ""
+        said = f": {told}" if told else ""
+        reason = f"{champion.ref} cannot answer{said}"
+        mend = f"roll back with 'tsavo rollback {route.endpoint}', or give it a fallback"
+    empty = "" if route.fallback else " and it has no fallback"
+    return Unavailable(
+        reason + empty, field="endpoint", found=route.endpoint, next_step=mend, retry_after=retry_after
+    )

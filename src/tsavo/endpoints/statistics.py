@@ -1,0 +1,403 @@
+"""Counting what a gateway worker does: a few additions in memory for each request.
+
+See `statistics_file` for where the numbers live, and `figures` for how those of all workers are added up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+import weakref
+from bisect import bisect_left
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tsavo.endpoints import statistics_file as layout
+from tsavo.endpoints.figures import Figures, FiguresReader
+from tsavo.endpoints.statistics_file import (
+    B_FAILED,
+    B_FAILED_NS,
+    B_INFER,
+    B_INPUT,
+    B_LAST,
+    B_ROWS,
+    B_TOTAL,
+    B_VERSION,
+    BLOCK,
+    BOUNDS_NS,
+    BUCKETS,
+    FAILURES,
+    FALLBACKS,
+    FORMER,
+    HEADER,
+    ROW,
+    SHADOW_REQUESTS,
+    SHADOW_ROWS,
+    SHADOWS_SKIPPED,
+    STATE,
+    VERSIONS,
+    WORD,
+    CounterFile,
+    block_at,
+    unavailable,
+)
+from tsavo.vocabulary import BadInput, NotFound, Overloaded, Refused, TsavoError, Unavailable, VersionRef
+
+__all__ = ["EndpointCounters", "Gauges", "Statistics"]
+
+_FIRST_ROWS: Final = 64
+_PULSE_SECONDS: Final = 1.0
+# Growing succeeds at once, or the disk is full.
+_TRIES: Final = 3
+# The first class that fits decides, so the special ones come first.
+_KINDS: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (BadInput, 0),
+    (NotFound, 0),
+    (Refused, 1),
+    (Overloaded, 3),
+    (Unavailable, 2),
+)
+_FAILURE: Final = 4
+
+
+class Gauges(NamedTuple):
+    """What a worker says of itself once a second.
+
+    Attributes
+    ----------
+    journal_pending
+        Records that wait for the disk.
+    loaded_versions
+        Versions in memory.
+    loaded_bytes
+        What they take, or ``None`` when nobody knows.
+    revision
+        Of the newest route that it follows.
+    turned_away
+        Requests that were not even read, because too many were there already.
+    evictions
+        Versions that were let go of to make room for others.
+    """
+
+    journal_pending: int = 0
+    loaded_versions: int = 0
+    loaded_bytes: int | None = None
+    revision: int = 0
+    turned_away: int = 0
+    evictions: int = 0
+
+
+def _row_of_its_own() -> memoryview:
+    return memoryview(bytearray(ROW * WORD)).cast("q")
+
+
+class _VersionCounters:
+    """The block of one version: its sums are kept here too, because reading them here is quicker."""
+
+    __slots__ = ("infer", "input", "rows", "total", "words")
+
+    def __init__(self, words: memoryview) -> None:
+        self.words = words
+        self.rows, self.input, self.infer, self.total = words[B_ROWS:B_LAST]
+
+
+_NOWHERE: Final = _VersionCounters(_row_of_its_own()[block_at(0) : block_at(1)])
+
+
+class EndpointCounters:
+    """The counters of one endpoint in this worker; used on the event loop's thread alone."""
+
+    __slots__ = ("_ref", "_version", "_versions", "_words")
+
+    def __init__(self, words: memoryview) -> None:
+        self.move_to(words)
+
+    def answered(
+        self, ref: VersionRef, role: str, rows: int, started: int, read: int, scored: int, ended: int
+    ) -> None:
+        """Count an answer.
+
+        Parameters
+        ----------
+        ref
+            The version that gave it.
+        started, read, scored, ended
+            Nanoseconds: when the request came, its inputs were read, the model had answered, the decision was on disk.
+        """
+        version = self._version if ref is self._ref else self._turn_to(ref)
+        if not started <= read <= scored <= ended:
+            # The clock was set back: a counter must not go down for that.
+            started = read = scored = ended
+        took = ended - started
+        words = version.words
+        # One store for each: struct.pack_into, which takes them all, makes them zero first, and readers would see that.
+        words[B_ROWS] = version.rows = version.rows + rows
+        words[B_INPUT] = version.input = version.input + read - started
+        words[B_INFER] = version.infer = version.infer + scored - read
+        words[B_TOTAL] = version.total = version.total + took
+        words[B_LAST] = ended
+        words[BUCKETS + bisect_left(BOUNDS_NS, took)] += 1
+        if role == "fallback":
+            self._words[FALLBACKS] += 1
+
+    def failed(self, champion: VersionRef, error: Exception, started: int, ended: int) -> None:
+        """Count a request that got no answer; it stands with the champion of that moment."""
+        words = (self._version if champion is self._ref else self._turn_to(champion)).words
+        kind = next((kind for known, kind in _KINDS if isinstance(error, known)), _FAILURE)
+        self._words[FAILURES + kind] += 1
+        words[B_FAILED] += 1
+        words[B_FAILED_NS] += max(0, ended - started)
+        words[B_LAST] = ended
+
+    def shadowed(self, rows: int) -> None:
+        """Count a request that a shadow scored."""
+        self._words[SHADOW_ROWS] += rows
+        self._words[SHADOW_REQUESTS] += 1
+
+    def skipped(self) -> None:
+        """Count a request that a shadow did not score."""
+        self._words[SHADOWS_SKIPPED] += 1
+
+    def move_to(self, words: memoryview) -> None:
+        """Go on in this row, with what it says."""
+        self._words = words
+        self._ref: VersionRef | None = None
+        self._version = _NOWHERE
+        self._versions: dict[int, tuple[int, _VersionCounters]] = {}
+        void = (words[STATE] >> layout.VOID_SHIFT) & layout.VOID_MASK
+        if void:
+            # A worker was killed while it gave this block to another version.
+            self._clear(FORMER + void - 1)
+        for place in range(FORMER, FORMER + VERSIONS):
+            if words[block_at(place) + B_VERSION]:
+                self._open(place)
+
+    def copy_to(self, words: memoryview) -> None:
+        """Copy everything but the name into another row, and go on there."""
+        words[STATE:] = self._words[STATE:]
+        self.move_to(words)
+
+    def _open(self, place: int) -> _VersionCounters:
+        version = _VersionCounters(self._words[block_at(place) : block_at(place + 1)])
+        self._versions[version.words[B_VERSION]] = (place, version)
+        return version
+
+    def _turn_to(self, ref: VersionRef) -> _VersionCounters:
+        """Count for this version from now on."""
+        known = self._versions.get(ref.number)
+        if known is None:
+            place = self._free_place()
+            self._words[block_at(place) + B_VERSION] = ref.number
+            version = self._open(place)
+        else:
+            version = known[1]
+        self._ref, self._version = ref, version
+        return version
+
+    def _free_place(self) -> int:
+        taken = {place for place, _ in self._versions.values()}
+        for place in range(FORMER, FORMER + VERSIONS):
+            if place not in taken:
+                return place
+        number, (place, version) = min(self._versions.items(), key=lambda item: item[1][1].words[B_LAST])
+        self._add_to_former(place, version.words)
+        self._clear(place)
+        del self._versions[number]
+        return place
+
+    def _add_to_former(self, place: int, gone: memoryview) -> None:
+        words = self._words
+        valid = words[STATE] & 1
+        old, spare = block_at(valid), block_at(1 - valid)
+        for word in range(B_ROWS, BLOCK):
+            words[spare + word] = words[old + word] + gone[word]
+        words[spare + B_LAST] = max(words[old + B_LAST], gone[B_LAST])
+        # The one store by which the spare block becomes the valid one, and the other void.
+        void = (place - FORMER + 1) << layout.VOID_SHIFT
+        words[STATE] = (words[STATE] | void) ^ 1
+
+    def _clear(self, place: int) -> None:
+        words, at = self._words, block_at(place)
+        for word in range(BLOCK):
+            words[at + word] = 0
+        words[STATE] = (words[STATE] & ~(layout.VOID_MASK << layout.VOID_SHIFT)) + layout.CHANGE
+
+
+class Statistics:
+    """The counters of one gateway worker.
+
+    Parameters
+    ----------
+    path
+        The worker's file, taken over when it is there; ``None`` keeps the counters in this process alone.
+
+    Raises
+    ------
+    Unavailable
+        When the file cannot be made.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.in_flight = 0
+        self._gauges: Callable[[], Gauges] = Gauges
+        # The failure that was counted last; weakly, because it holds on to the request that failed.
+        self._counted: Callable[[], TsavoError | None] = lambda: None
+        self._known: dict[str, EndpointCounters] = {}
+        # Rows of the worker before this one whose endpoints had no request here yet.
+        self._taken_over: dict[str, int] = {}
+        # Endpoints that came while the file was too small; they are counted, and not seen by other workers yet.
+        self._waiting: dict[str, EndpointCounters] = {}
+        self._growing: threading.Thread | None = None
+        self._larger: memoryview | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._reader = FiguresReader()
+        # One thread: who asks often waits for himself.
+        self.threads = ThreadPoolExecutor(1, thread_name_prefix="statistics")
+        self._file = CounterFile(path)
+        try:
+            # The whole file, where there is one already.
+            self._words = self._file.map(_FIRST_ROWS)
+        except OSError as error:
+            raise unavailable(path, error) from error
+        self._take_over()
+
+    def of(self, endpoint: str) -> EndpointCounters:
+        """The counters of `endpoint`, which must be one that there is: a row once taken is kept."""
+        return self._known.get(endpoint) or self._new(endpoint)
+
+    def unknown(self, error: NotFound) -> None:
+        """Count a request to an endpoint that there is not."""
+        self._words[layout.H_UNKNOWN] += 1
+        self._counted = weakref.ref(error)
+
+    def failed(self, endpoint: str, champion: VersionRef, error: Exception, started: int, ended: int) -> None:
+        """Count a request that got no answer; see `EndpointCounters.failed`."""
+        self.of(endpoint).failed(champion, error, started, ended)
+        if isinstance(error, TsavoError):
+            self._counted = weakref.ref(error)
+
+    def refused(self, error: TsavoError) -> None:
+        """Count a request that a door refused, unless it got as far as an endpoint, where it was counted already."""
+        if self._counted() is not error and not isinstance(error, Overloaded):
+            self._words[layout.H_REFUSED] += 1
+
+    def reserve(self, endpoints: int) -> None:
+        """Make room for so many endpoints; blocking, and meant for the start."""
+        # Where that cannot be had now, room is made for each when it comes.
+        with suppress(OSError):
+            self._words = self._file.map(endpoints + max(endpoints // 4, _FIRST_ROWS))
+
+    def watch(self, gauges: Callable[[], Gauges]) -> None:
+        """Ask this, on the loop's thread, how the worker is doing."""
+        self._gauges = gauges
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Write down how the worker is doing once a second from now on."""
+        self._loop = loop
+        self.pulse()
+        self._timer = loop.call_later(_PULSE_SECONDS, self.start, loop)
+
+    def pulse(self) -> None:
+        """Write down now how the worker is doing, for whoever reads."""
+        told, words = self._gauges(), self._words
+        words[layout.H_IN_FLIGHT] = self.in_flight
+        words[layout.H_JOURNAL] = told.journal_pending
+        words[layout.H_LOADED] = told.loaded_versions
+        words[layout.H_BYTES] = -1 if told.loaded_bytes is None else told.loaded_bytes
+        words[layout.H_REVISION] = told.revision
+        # Counters, which go on where the worker before this one stopped.
+        words[layout.H_TURNED_AWAY] = self._turned_away_before + told.turned_away
+        words[layout.H_EVICTIONS] = self._evictions_before + told.evictions
+        words[layout.H_PULSE] = time.time_ns()
+        self._settle()
+
+    def stop(self) -> None:
+        """Write down the last state and stop doing so; the file stays, and requests are counted all the same."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop = None
+        growing = self._growing
+        if growing is not None:
+            growing.join()
+        self.pulse()
+
+    async def figures(self) -> Figures:
+        """What all workers of this home counted up to now, read in a thread."""
+        self.pulse()
+        loop = asyncio.get_running_loop()
+        for _ in range(_TRIES):
+            growing = self._growing
+            if self._waiting and growing is not None:
+                await loop.run_in_executor(self.threads, growing.join)
+                self._settle()
+        return await loop.run_in_executor(self.threads, self._read)
+
+    def _read(self) -> Figures:
+        if self.path is None:
+            return self._reader.read([self._file])
+        paths = sorted(self.path.parent.iterdir())
+        return self._reader.read([CounterFile(path, read_only=True) for path in paths])
+
+    def _take_over(self) -> None:
+        """Go on where the worker before this one stopped."""
+        words = self._words
+        words[layout.H_ROW] = ROW
+        words[layout.H_MAGIC] = layout.MAGIC
+        rows = layout.rows_in(words)[: words[layout.H_USED]]
+        for at, name in enumerate(layout.names_in(rows)):
+            if name is not None:
+                self._taken_over[name] = at
+        self._turned_away_before = words[layout.H_TURNED_AWAY]
+        self._evictions_before = words[layout.H_EVICTIONS]
+        words[layout.H_PID] = os.getpid()
+        words[layout.H_STARTED] = time.time_ns()
+        words[layout.H_STARTS] += 1
+
+    def _new(self, endpoint: str) -> EndpointCounters:
+        at = self._taken_over.pop(endpoint, None)
+        if at is not None:
+            counters = EndpointCounters(layout.row_of(self._words, at))
+        else:
+            counters = self._waiting[endpoint] = EndpointCounters(_row_of_its_own())
+            self._settle()
+        self._known[endpoint] = counters
+        return counters
+
+    def _settle(self) -> None:
+        """Give rows to those who wait for one, and see that the next ones need not wait."""
+        if self._larger is not None:
+            self._words, self._larger, self._growing = self._larger, None, None
+        words = self._words
+        capacity = (len(words) - HEADER) // ROW
+        while self._waiting and words[layout.H_USED] < capacity:
+            endpoint, counters = self._waiting.popitem()
+            row = layout.row_of(words, words[layout.H_USED])
+            name = endpoint.encode()[: layout.NAME_BYTES]
+            row[layout.NAME : layout.STATE] = memoryview(name.ljust(layout.NAME_BYTES, b"\0")).cast("q")
+            counters.copy_to(row)
+            row[layout.CHECK] = layout.check_word(name)
+            words[layout.H_USED] += 1
+        wanted = words[layout.H_USED] + len(self._waiting)
+        if capacity - wanted < capacity // 8 and self._growing is None:
+            self._growing = threading.Thread(target=self._grow, args=(2 * wanted,), daemon=True)
+            self._growing.start()
+
+    def _grow(self, capacity: int) -> None:
+        """Map a larger file, off the loop's thread; rows in the old mapping are the same memory."""
+        try:
+            self._larger = self._file.map(capacity)
+        except OSError:
+            # The disk is full: whoever waits for a row is still counted, and the next new endpoint tries again.
+            self._growing = None
+            return
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop closed meanwhile
+                loop.call_soon_threadsafe(self._settle)
