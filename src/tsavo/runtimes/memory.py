@@ -7,8 +7,8 @@ from typing import Final
 
 __all__ = ["release_memory", "session_bytes"]
 
-# Measured with onnxruntime 1.31 as `OnnxRuntime` sets it up, on compiled artifacts: a logistic regression of 1 KiB takes
-# 106 KiB, a boosting of 23 KiB about 250; files of other converters with few nodes take less.
+# Measured with onnxruntime 1.31 as `OnnxRuntime` sets it up, on compiled artifacts: a logistic regression of 1 KiB
+# takes 106 KiB, a boosting of 23 KiB about 250; files of other converters with few nodes take less.
 _SESSION_BYTES: Final = 100 << 10
 _TIMES_ARTIFACT: Final = 6
 
