@@ -16,7 +16,7 @@ import uvloop
 from tsavo.app.parts import open_artifacts, open_database
 from tsavo.app.settings import load_settings
 from tsavo.endpoints import DataPlane, LoadedVersion, RouteFollower, VersionShelf, version_loader
-from tsavo.rest import Gateway
+from tsavo.rest import ConnectionLimits, Gateway, patient_protocol
 from tsavo.runtimes import PythonRuntime, Runtime, WorkerPool
 from tsavo.storage import Home, IdSource, SystemClock
 from tsavo.vocabulary import TsavoError, Version
@@ -29,7 +29,7 @@ class KeepsNothing:
         self._done: asyncio.Future[None] = loop.create_future()
         self._done.set_result(None)
 
-    def append(self, payload: bytes) -> asyncio.Future[None]:
+    def append(self, *_payloads: bytes, reply: object = None) -> asyncio.Future[None]:
         return self._done
 
 
@@ -49,7 +49,13 @@ async def serve(home: Home, port: int) -> None:
     gateway = Gateway(plane, version="0", max_body=1 << 20, report=print)
     gateway.ready = True
     config = uvicorn.Config(
-        gateway, port=port, http="httptools", ws="none", lifespan="off", access_log=False, log_level="warning"
+        gateway,
+        port=port,
+        http=patient_protocol(ConnectionLimits()),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
     )
     await uvicorn.Server(config).serve()
 

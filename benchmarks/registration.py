@@ -109,11 +109,11 @@ def mlflow_once(folder: Path, model: Any, row: Any, repeat: int) -> float:
 
 
 class Memory:
-    """The greatest proportional set size of a process and everything below it, looked at ten times a second."""
+    """The greatest proportional set size of a process and everything below it, looked at every `seconds`."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, seconds: float = 0.1) -> None:
         self.peak_mib = 0.0
-        self._pid = pid
+        self._pid, self._seconds = pid, seconds
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
@@ -123,7 +123,7 @@ class Memory:
         self._watcher.join()
 
     def _watch(self) -> None:
-        while not self._over.wait(0.1):
+        while not self._over.wait(self._seconds):
             self.peak_mib = max(self.peak_mib, memory_mib(self._pid))
 
 

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ class Server(NamedTuple):
     method: str = "POST"
 
 
-def environment(name: str) -> Path:
+def environment(name: str, python: str = sys.executable) -> Path:
     """A virtual environment with the peer's pinned requirements; made once."""
     folder = BENCH / name
     requirements = ROOT / "requirements" / f"bench-{name}.txt"
@@ -41,9 +41,7 @@ def environment(name: str) -> Path:
     if not mark.exists() or mark.read_text() != requirements.read_text():
         print(f"installing {name} into {folder.relative_to(ROOT)} ...", flush=True)
         uv = [sys.executable, "-m", "uv"]
-        subprocess.run(
-            [*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True
-        )
+        subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", python, str(folder)], check=True)
         install = ["pip", "install", "--quiet", "--require-hashes", "-r", str(requirements)]
         subprocess.run([*uv, *install, "--python", str(folder / "bin/python")], check=True)
         mark.write_text(requirements.read_text())
@@ -61,11 +59,13 @@ def running(words: list[str], url: str, core: str = SERVER_CORE, **options: Any)
         wait_for(url, process, log)
         yield process.pid
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+        # It may have ended by itself, which is said where it was waited for.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Any) -> None:
@@ -93,10 +93,10 @@ def infer_body(rows: Any) -> bytes:
 
 def memory_mib(pid: int) -> float:
     """Memory of a process and everything below it; shared pages are counted once (proportional set size)."""
-    return sum(map(_pss_mib, _tree(pid)))
+    return sum(map(_pss_mib, tree(pid)))
 
 
-def _tree(root: int) -> list[int]:
+def tree(root: int) -> list[int]:
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:

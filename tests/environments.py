@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["fresh_environment", "mlflow_environment"]
+__all__ = ["fresh_environment", "mlflow_environment", "mlserver_environment"]
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCH = ROOT / ".bench"
@@ -27,21 +27,31 @@ def mlflow_environment(folder: Path, *words: str) -> Path:
 
     MLflow itself is a gigabyte, so it is installed once, where `make bench` has it, and only looked into from here.
     """
-    requirements = ROOT / "requirements" / "bench-mlflow.txt"
-    shared = BENCH / "mlflow"
-    BENCH.mkdir(exist_ok=True)
-    with (BENCH / "mlflow.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        mark = shared / "installed"
-        if not mark.exists() or mark.read_text() != requirements.read_text():
-            fresh_environment(shared, "--require-hashes", "-r", str(requirements))
-            mark.write_text(requirements.read_text())
+    shared = _shared_environment("mlflow")
     python = fresh_environment(folder, *words)
     beside = next((shared / "lib").glob("python*/site-packages"))
     own = next((folder / "lib").glob("python*/site-packages"))
     # Read after the environment's own packages, which therefore win.
     (own / "mlflow-beside.pth").write_text(f"{beside}\n")
     return python
+
+
+def mlserver_environment() -> Path:
+    """The folder of programs of an environment that has MLServer, as ``make bench`` installs it."""
+    return _shared_environment("mlserver") / "bin"
+
+
+def _shared_environment(name: str) -> Path:
+    requirements = ROOT / "requirements" / f"bench-{name}.txt"
+    shared = BENCH / name
+    BENCH.mkdir(exist_ok=True)
+    with (BENCH / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        mark = shared / "installed"
+        if not mark.exists() or mark.read_text() != requirements.read_text():
+            fresh_environment(shared, "--require-hashes", "-r", str(requirements))
+            mark.write_text(requirements.read_text())
+    return shared
 
 
 def _uv(*words: str) -> None:

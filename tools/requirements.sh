@@ -33,6 +33,6 @@ within="-c requirements/check.txt"
 shared=$(mktemp)
 trap 'rm -f "$shared"' EXIT
 grep -E '^(scikit-learn|joblib)==' requirements/check.txt | sed 's/ .*//' > "$shared"
-for peer in fastapi mlflow mlserver bentoml litserve ray; do
+for peer in fastapi mlflow mlserver bentoml litserve ray pytriton; do
     resolve "$@" -c "$shared" --no-annotate "requirements/bench-$peer.in" -o "requirements/bench-$peer.txt"
 done

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.servers import HERE, Server, environment, running
+from benchmarks.servers import HERE, Server, environment, infer_body, running
 
 __all__ = ["PEERS", "TITLES"]
 
@@ -147,6 +147,21 @@ def ray(folder: Path, rows: Any) -> Iterator[Server]:
         yield Server("http://127.0.0.1:8191/predict", _rows(rows), _first, pid)
 
 
+@contextmanager
+def pytriton(folder: Path, rows: Any) -> Iterator[Server]:
+    """Triton with its dynamic batching; pytriton runs in the system's own Python only."""
+    tools = environment("pytriton", "/usr/bin/python3")
+    words = [str(tools / "python"), str(APPS / "pytriton_app.py"), "8193"]
+    ready = "http://127.0.0.1:8193/v2/models/bench/ready"
+    with running(words, ready, env=_environ(folder, tools)) as pid:
+        yield Server(
+            "http://127.0.0.1:8193/v2/models/bench/infer",
+            infer_body(rows),
+            lambda answer: float(answer["outputs"][0]["data"][1]),
+            pid,
+        )
+
+
 PEERS = {
     "echo": echo,
     "fastapi": fastapi,
@@ -155,6 +170,7 @@ PEERS = {
     "bentoml": bentoml,
     "litserve": litserve,
     "ray": ray,
+    "pytriton": pytriton,
 }
 TITLES = {
     "echo": "bare uvicorn, no model",
@@ -164,4 +180,5 @@ TITLES = {
     "bentoml": "BentoML",
     "litserve": "LitServe",
     "ray": "Ray Serve",
+    "pytriton": "Triton (pytriton)",
 }

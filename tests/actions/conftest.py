@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples import SteppingClock
+from tests.examples import REGRESSOR, SteppingClock, keep_versions
 from tsavo.actions import ControlPlane
 from tsavo.runtimes import Environments
 from tsavo.storage import ArtifactStore, Database
@@ -22,3 +22,12 @@ def plane(database: Database, clock: SteppingClock, tmp_path: Path) -> ControlPl
         work,
         Environments(tmp_path / "environments"),
     )
+
+
+@pytest.fixture
+def credit(plane: ControlPlane) -> ControlPlane:
+    """A control plane that knows four versions of 'credit' and a regressor."""
+    with plane.database.begin() as connection:
+        keep_versions(connection, "credit", 4)
+        keep_versions(connection, "price", 1, REGRESSOR)
+    return plane

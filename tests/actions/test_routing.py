@@ -3,40 +3,52 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
-from tests.examples import REGRESSOR, keep_versions
-from tsavo.actions import ControlPlane, deploy, promote, pull_plug, release_plug, roll_back, shadow
+from tests.examples import CLASSIFIER, keep_versions
+from tsavo.actions import (
+    ControlPlane,
+    deploy,
+    limit,
+    promote,
+    pull_plug,
+    release_plug,
+    roll_back,
+    shadow,
+    share,
+    start_drill,
+)
 from tsavo.governance import Principal, Right, list_audit, local_owner
 from tsavo.registry import find_route, get_route, route_history
 from tsavo.vocabulary import (
     Challenger,
+    Condition,
     Conflict,
     ConstantFallback,
+    Fallback,
     Forbidden,
     Invalid,
     NotFound,
     Refused,
     Route,
+    Rule,
+    RulesFallback,
+    Split,
     VersionFallback,
     VersionRef,
 )
 
 ADA = local_owner("ada")
+RULES = RulesFallback(
+    (Rule((Condition("age", below=25),), {"label": 1, "probabilities": [0.4, 0.6]}),),
+    {"label": 0, "probabilities": [0.8, 0.2]},
+)
 CONSTANT = ConstantFallback({"label": 0, "probabilities": [0.8, 0.2]})
 
 
 def ref(number: int, model: str = "credit") -> VersionRef:
     return VersionRef(model, number)
-
-
-@pytest.fixture
-def credit(plane: ControlPlane) -> ControlPlane:
-    """A control plane that knows four versions of 'credit' and a regressor."""
-    with plane.database.begin() as connection:
-        keep_versions(connection, "credit", 4)
-        keep_versions(connection, "price", 1, REGRESSOR)
-    return plane
 
 
 def route_of(plane: ControlPlane, endpoint: str = "credit") -> Route:
@@ -82,6 +94,11 @@ def test_the_earlier_champion_takes_over_when_needed(credit: ControlPlane) -> No
     )
 
 
+def test_a_rule_table_stays_behind_the_versions(credit: ControlPlane) -> None:
+    deploy(credit, ADA, "credit", ref(1), fallback=[RULES, CONSTANT])
+    assert deploy(credit, ADA, "credit", ref(2)).fallback == (VersionFallback(ref(1)), RULES, CONSTANT)
+
+
 def test_deploying_the_champion_again_keeps_its_chain(credit: ControlPlane) -> None:
     deploy(credit, ADA, "credit", ref(1), fallback=[CONSTANT])
     assert deploy(credit, ADA, "credit", ref(1)).fallback == (CONSTANT,)
@@ -103,6 +120,9 @@ def test_a_version_that_callers_could_not_use_is_refused(credit: ControlPlane) -
         lambda plane: deploy(plane, ADA, "credit", ref(9)),
         lambda plane: deploy(plane, ADA, "credit", ref(1, "unknown")),
         lambda plane: shadow(plane, ADA, "nowhere", ref(1)),
+        lambda plane: share(plane, ADA, "nowhere", ref(1), 0.5),
+        lambda plane: limit(plane, ADA, "nowhere", concurrent=3),
+        lambda plane: start_drill(plane, ADA, "nowhere"),
         lambda plane: promote(plane, ADA, "nowhere"),
         lambda plane: roll_back(plane, ADA, "nowhere"),
         lambda plane: pull_plug(plane, ADA, "nowhere"),
@@ -127,13 +147,13 @@ def test_a_bad_endpoint_name_is_refused(credit: ControlPlane) -> None:
     [
         VersionFallback(ref(1)),
         VersionFallback(ref(1, "price")),
+        RulesFallback(RULES.rules, {"label": 0}),
+        RulesFallback((Rule((Condition("height", below=2),), CONSTANT.outputs),), CONSTANT.outputs),
         ConstantFallback({"label": 7, "probabilities": [0.5, 0.5]}),
         ConstantFallback({"label": 0}),
     ],
 )
-def test_a_fallback_must_be_able_to_stand_in(
-    credit: ControlPlane, fallback: VersionFallback | ConstantFallback
-) -> None:
+def test_a_fallback_must_be_able_to_stand_in(credit: ControlPlane, fallback: Fallback) -> None:
     with pytest.raises(Invalid) as caught:
         deploy(credit, ADA, "credit", ref(1), fallback=[fallback])
     assert str(caught.value.field).startswith("fallback")
@@ -159,6 +179,69 @@ def test_deploying_the_challenger_ends_its_shadow(credit: ControlPlane) -> None:
     deploy(credit, ADA, "credit", ref(1))
     shadow(credit, ADA, "credit", ref(2))
     assert deploy(credit, ADA, "credit", ref(2)).challengers == ()
+
+
+def test_where_there_are_several_challengers_the_one_to_promote_is_named(credit: ControlPlane) -> None:
+    deploy(credit, ADA, "credit", ref(1))
+    share(credit, ADA, "credit", ref(2), 0.25, by="caller")
+    both = shadow(credit, ADA, "credit", ref(3))
+    assert both.challengers == (Challenger(ref(2), "share", 0.25), Challenger(ref(3)))
+    with pytest.raises(Conflict, match="several challengers"):
+        promote(credit, ADA, "credit")
+    promoted = promote(credit, ADA, "credit", ref(2))
+    assert (promoted.champion, promoted.challengers) == (ref(2), (Challenger(ref(3)),))
+    # Nobody has a share any more: how it was divided is forgotten.
+    assert promoted.split == Split()
+
+
+def test_another_champion_keeps_shares_and_seed(credit: ControlPlane) -> None:
+    deploy(credit, ADA, "credit", ref(1))
+    split = share(credit, ADA, "credit", ref(2), 0.25, by="caller").split
+    route = deploy(credit, ADA, "credit", ref(3))
+    assert (route.challengers, route.split) == ((Challenger(ref(2), "share", 0.25),), split)
+    assert deploy(credit, ADA, "credit", ref(2)).challengers == ()
+
+
+def test_a_version_has_a_share_or_is_a_shadow(credit: ControlPlane) -> None:
+    deploy(credit, ADA, "credit", ref(1))
+    shadow(credit, ADA, "credit", ref(2))
+    assert share(credit, ADA, "credit", ref(2), 0.5).challengers == (Challenger(ref(2), "share", 0.5),)
+    assert shadow(credit, ADA, "credit", ref(2)).challengers == (Challenger(ref(2)),)
+
+
+def test_rolling_back_gives_no_share_to_the_version_that_is_taken_out(credit: ControlPlane) -> None:
+    deploy(credit, ADA, "credit", ref(1))
+    shadow(credit, ADA, "credit", ref(3))
+    share(credit, ADA, "credit", ref(2), 0.25)
+    promote(credit, ADA, "credit", ref(2))
+    limit(credit, ADA, "credit", milliseconds=50, warm=True)
+    back = roll_back(credit, ADA, "credit")
+    assert (back.champion, back.challengers, back.split) == (ref(1), (Challenger(ref(3)),), Split())
+    # What it may take of a gateway has nothing to do with who answers.
+    assert (back.limits.milliseconds, back.warm) == (50, True)
+
+
+def test_challengers_that_do_not_fit_a_new_champion_are_taken_out(plane: ControlPlane) -> None:
+    narrow = msgspec.structs.replace(CLASSIFIER, inputs=CLASSIFIER.inputs[:1])
+    with plane.database.begin() as connection:
+        keep_versions(connection, "credit", 2)
+        keep_versions(connection, "narrow", 1, narrow)
+    deploy(plane, ADA, "credit", ref(1))
+    share(plane, ADA, "credit", ref(2), 0.25)
+    assert deploy(plane, ADA, "credit", ref(1, "narrow"), fallback=[]).challengers == ()
+
+
+def test_a_chain_that_could_not_stand_in_is_refused_at_the_promotion(plane: ControlPlane) -> None:
+    narrow = msgspec.structs.replace(CLASSIFIER, inputs=CLASSIFIER.inputs[:1])
+    with plane.database.begin() as connection:
+        keep_versions(connection, "credit", 1)
+        keep_versions(connection, "narrow", 1, narrow)
+    deploy(plane, ADA, "credit", ref(1))
+    shadow(plane, ADA, "credit", ref(1, "narrow"))
+    with pytest.raises(Invalid, match="cannot stand in") as caught:
+        promote(plane, ADA, "credit")
+    assert "--fallback" in str(caught.value.next_step)
+    assert route_of(plane).champion == ref(1)
 
 
 def test_promoting_puts_the_plug_back(credit: ControlPlane) -> None:
@@ -210,7 +293,10 @@ def test_the_plug_is_pulled_and_put_back(credit: ControlPlane) -> None:
     [
         (Right.DEPLOY, lambda plane, who: deploy(plane, who, "credit", ref(2))),
         (Right.DEPLOY, lambda plane, who: shadow(plane, who, "credit", ref(2))),
+        (Right.DEPLOY, lambda plane, who: share(plane, who, "credit", ref(2), 0.5)),
+        (Right.DEPLOY, lambda plane, who: limit(plane, who, "credit", warm=True)),
         (Right.DEPLOY, lambda plane, who: promote(plane, who, "credit")),
+        (Right.PLUG, lambda plane, who: start_drill(plane, who, "credit")),
         (Right.DEPLOY, lambda plane, who: roll_back(plane, who, "credit")),
         (Right.PLUG, lambda plane, who: pull_plug(plane, who, "credit")),
         (Right.PLUG, lambda plane, who: release_plug(plane, who, "credit")),

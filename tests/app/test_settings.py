@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,10 @@ def test_the_environment_goes_over_the_file_and_the_command_line_over_both(tmp_p
         ("[gateway]\ngrpc_port = -2\n", "gateway.grpc_port"),
         ("[gateway]\nworkers = 0\n", "gateway.workers"),
         ("[gateway]\nfollow_seconds = 5.0\n", "gateway.follow_seconds"),
+        ("[gateway]\nidempotency_minutes = 0\n", "gateway.idempotency_minutes"),
+        ("[gateway]\nidempotency_mib = 0\n", "gateway.idempotency_mib"),
+        ("[gateway]\ncors_origins = 'https://a.example'\n", "gateway.cors_origins"),
+        ("[gateway]\ncors_origins = [3]\n", "gateway.cors_origins"),
         ("gateway = 3\n", "gateway"),
     ],
 )
@@ -89,3 +94,35 @@ def test_only_loopback_is_answered_on(tmp_path: Path, host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
 def test_every_loopback_address_will_do(tmp_path: Path, host: str) -> None:
     assert settings_from(tmp_path, f"[console]\nhost = '{host}'\n").console.host == host
+
+
+ORIGINS = ("https://app.example.com", "http://localhost:3000", "http://[::1]:8080", "*")
+
+
+def test_origins_are_a_list_in_the_file_and_have_commas_between_in_the_environment(tmp_path: Path) -> None:
+    variable = {"TSAVO_GATEWAY_CORS_ORIGINS": " , ".join(ORIGINS)}
+    assert settings_from(tmp_path, **variable).gateway.cors_origins == ORIGINS
+    assert settings_from(tmp_path, TSAVO_GATEWAY_CORS_ORIGINS="").gateway.cors_origins == ()
+    told = settings_from(tmp_path, f"[gateway]\ncors_origins = {list(ORIGINS)}\n")
+    assert told.gateway.cors_origins == ORIGINS
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "app.example.com",
+        "https://app.example.com/",
+        "https://app.example.com/x",
+        "https://APP.example.com",
+        "https://*.example.com",
+        "null",
+        "https://",
+        "https://a b",
+        "https://app.example.com\n",
+    ],
+)
+def test_what_no_browser_would_send_as_an_origin_is_named(tmp_path: Path, origin: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        settings_from(tmp_path, f"[gateway]\ncors_origins = [{json.dumps(origin)}]\n")
+    assert caught.value.field == "gateway.cors_origins"
+    assert caught.value.found == origin

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cyclopts import App
 
 from tests.cli.conftest import CommandLine, Scene
 from tsavo.cli import application as index
@@ -25,17 +27,29 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_of_the_index_is_there_and_explains_itself(name: str, anywhere: CommandLine) -> None:
     module, what = COMMANDS[name]
-    function = getattr(importlib.import_module(f"tsavo.cli.{module}"), name)
+    command = getattr(importlib.import_module(f"tsavo.cli.{module}"), name.replace("-", "_"))
     assert what.endswith(".")
+    if isinstance(command, App):
+        own = [word for word in command if not word.startswith("-")]
+        assert own
+        for word in own:
+            assert f" {word} " in anywhere.done(name, "--help")
+            explains_itself(anywhere, command[word].default_command, name, word)
+    else:
+        explains_itself(anywhere, command, name)
+
+
+def explains_itself(anywhere: CommandLine, function: Any, *words: str) -> None:
     documented = inspect.getdoc(function)
     assert documented is not None
-    text = anywhere.done(name, "--help")
+    text = anywhere.done(*words, "--help")
     described = documented.partition("Parameters\n---")[0]
     assert " ".join(described.split()) in " ".join(text.split())
-    if name != "demo":
+    if words != ("demo",):
         assert "--json" in text
         assert "--home" in text
-    assert "--no-" not in text
+    # No flag has an opposite by accident.
+    assert "--no-" not in text.replace("--no-warm", "")
 
 
 def test_help_is_the_index(anywhere: CommandLine) -> None:

@@ -216,7 +216,7 @@ def test_lists_come_page_by_page(scene: Scene, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("tsavo.client.client._PAGE", 1)
     found = [route.endpoint for route in scene.client.endpoints("page-")]
     assert found == ["page-a", "page-b", "page-c"]
-    assert [model.name for model in scene.client.models()] == ["stranger"]
+    assert [model.name for model in scene.client.models("stranger")] == ["stranger"]
     assert list(scene.client.models("nothing like it")) == []
     assert list(scene.client.alerts(endpoint="page-a", state="open")) == []
 

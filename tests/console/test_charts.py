@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tests.examples import NOON
 from tsavo.console.charts import endpoint_charts, evidence_over_time, latency_lines, loss_lines, traffic_bars
 from tsavo.console.series import Series, Window
-from tsavo.vocabulary import Finding
+from tsavo.vocabulary import Finding, Role
 
 WINDOW = Window("1h", NOON - timedelta(hours=1), NOON)
 MINUTE = timedelta(minutes=1)
@@ -46,6 +46,13 @@ def test_bars_of_one_bucket_stand_on_each_other_without_gap_or_overlap() -> None
     assert [bar["role"] for bar in bars] == ["champion", "fallback", "shadow"]
     assert [(bar["foot"], bar["top"]) for bar in bars] == [(0, 10), (10, 12), (12, 19)]
     assert all(bar["top"] - bar["foot"] == bar["decisions"] for bar in bars)
+
+
+def test_whoever_answered_has_a_bar_of_a_colour_of_its_own() -> None:
+    spec = traffic_bars([row(5, role, 1) for role in get_args(Role)], WINDOW)
+    assert {bar["role"] for bar in values(spec)} == set(get_args(Role))
+    scale = spec["encoding"]["color"]["scale"]
+    assert len(set(scale["range"])) == len(scale["domain"]) == len(get_args(Role))
 
 
 def test_a_bar_is_no_wider_than_its_bucket() -> None:

@@ -252,3 +252,76 @@ def test_whole_numbers_of_any_type_are_taken(dtype: str) -> None:
     signature = Signature((Field("n", "int32"),), (Output("value", "float64"),), "regression")
     batch, _ = read(signature, [InputTensor("n", (2,), np.array([0, 127], dtype))])
     assert batch.matrix.tolist() == [[0], [127]]
+
+
+STRINGS = Signature(
+    (Field("city", "string", nullable=True, categories=("voi",)), Field("plan", "string")),
+    (Output("label", "string"),),
+    "binary",
+    ("no", "yes"),
+)
+UNLIKE = Signature(
+    (Field("age", "int64"), Field("income", "float64"), Field("member", "bool")),
+    (Output("label", "string"),),
+    "binary",
+    ("no", "yes"),
+)
+
+
+def test_a_matrix_of_strings_is_its_columns() -> None:
+    batch, flags = read(STRINGS, [InputTensor("m", (2, 2), ["voi", "a", "lamu", "b"])])
+    assert [column.tolist() for column in batch.columns] == [["voi", "lamu"], ["a", "b"]]
+    assert flags == {1: ["unseen:city"]}
+    assert refused(STRINGS, [InputTensor("m", (1, 2), ["voi", None])]).field == "inputs.plan[0]"
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ([30, None, True], "inputs.income[0]"),
+        ([30, 1.5, [True]], "inputs.member[0]"),
+        ([[30], [1.5], [True]], "inputs.m.data"),
+        ([30, True, True], "inputs.income[0]"),
+    ],
+)
+def test_a_matrix_of_unlike_columns_is_read_by_column(values: list[Any], field: str) -> None:
+    batch, _ = read(UNLIKE, [InputTensor("m", (2, 3), [30, 1.5, True, 31, 2, False])])
+    assert [column.tolist() for column in batch.columns] == [[30, 31], [1.5, 2.0], [True, False]]
+    assert refused(UNLIKE, [InputTensor("m", (1, 3), values)]).field == field
+
+
+@pytest.mark.parametrize(
+    ("shape", "data"),
+    [
+        ((2, 3), [[1, 2], [3, 4], [5, 6]]),
+        ((1, 2), [[[1], [2]]]),
+        ((1, 2), [[[1, 2]]]),
+        ((2, 2), [[1, 2], [3, [4]]]),
+        ((2, 2), [[[1, 2]], [[3], [4, 5]]]),
+        ((2, 1), [[1, 2]]),
+    ],
+)
+def test_data_nested_in_another_way_than_the_shape_is_refused(
+    shape: tuple[int, int], data: list[Any]
+) -> None:
+    fields = tuple(Field(f"x{column}", "float64", nullable=True) for column in range(shape[1]))
+    signature = Signature(fields, (Output("value", "float64"),), "regression")
+    assert (refused(signature, [InputTensor("m", shape, data)]).field or "").startswith("inputs.m")
+    assert (refused(UNLIKE, [InputTensor("m", (1, 3), data)]).field or "").startswith("inputs.")
+
+
+def test_a_column_is_not_nested_deeper_than_its_shape() -> None:
+    one = Signature((Field("x", "float64"),), (Output("value", "float64"),), "regression")
+    for data in ([[[1], [2]]], [[[1]], [[2]]], [[1, 2]], [[[1, 2]], [[3, 4]]]):
+        refused(one, [InputTensor("x", (2, 1), data)])
+
+
+def test_the_largest_numbers_beside_a_missing_one() -> None:
+    batch, _ = read(NUMBERS, columns_of(x=[1.0, 1.0], y=[1.7e308, None]))
+    assert batch.matrix[0, 1] == 1.7e308
+    assert refused(NUMBERS, columns_of(x=[1.0, 1.0], y=[2**1024, None])).field == "inputs.y[0]"
+    assert refused(NUMBERS, columns_of(x=[1.0, 1.0], y=[True, None])).field == "inputs.y[0]"
+
+
+def columns_of(**given: list[Any]) -> list[InputTensor]:
+    return [InputTensor(name, (len(values),), values) for name, values in given.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+import ml_dtypes
 import numpy as np
 import pytest
 import tritonclient.utils as triton
@@ -14,7 +15,7 @@ from hypothesis.extra import numpy as npst
 from tsavo.endpoints.open_tensors import DATATYPES, check_shape, datatype_of, from_raw, to_raw
 from tsavo.vocabulary import NUMPY_DTYPES, BadInput, DType, Invalid, Unreadable
 
-NUMBERS = [name for name, element in DATATYPES.items() if element != "bytes"]
+NUMBERS = [name for name, element in DATATYPES.items() if element != "bytes" and name != "BF16"]
 
 
 def refused(datatype: str, shape: list[int], raw: bytes) -> BadInput:
@@ -29,6 +30,15 @@ def test_the_datatypes_are_those_of_the_published_client() -> None:
     for name in NUMBERS:
         assert np.dtype(triton.triton_to_np_dtype(name)) == DATATYPES[name]
         assert triton.triton_to_np_dtype(triton.np_to_triton_dtype(DATATYPES[name])) == DATATYPES[name]
+
+
+@given(st.lists(st.floats(width=16), max_size=5))
+def test_halves_of_floats_are_read_as_their_library_reads_them(values: list[float]) -> None:
+    array = np.array(values, ml_dtypes.bfloat16)
+    tensor = from_raw("x", "BF16", [len(values)], to_raw(array), "inputs.x.data")
+    assert isinstance(tensor.data, np.ndarray)
+    assert tensor.data.dtype == np.float32
+    assert tensor.data.tobytes() == array.astype(np.float32).tobytes()
 
 
 def test_every_type_of_a_signature_has_a_datatype() -> None:

@@ -14,7 +14,7 @@ LOADS = "the next request loads it"
 
 
 class NoJournal:
-    def append(self, payload: bytes) -> None:
+    def append(self, payload: bytes, *more: bytes, reply: object = None) -> None:
         raise AssertionError
 
 
@@ -26,12 +26,13 @@ def test_ten_thousand_endpoints_are_listed_without_loading_one_or_keeping_others
     async def test() -> None:
         with ThreadPoolExecutor(1) as threads:
             plane = DataPlane(VersionShelf(never, threads), NoJournal(), lambda: "", lambda: 0)
-            plane.apply(
+            routes = [
                 Route(
                     f"e{at:05}", at, VersionRef(f"m{at}", 2), (), (VersionFallback(VersionRef(f"m{at}", 1)),)
                 )
                 for at in reversed(range(10_000))
-            )
+            ]
+            plane.apply(routes)
             turns = 0
             listing = asyncio.ensure_future(repository_index(plane))
             while not listing.done():

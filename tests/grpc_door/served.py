@@ -21,8 +21,9 @@ import uvloop
 from tritonclient.utils import np_to_triton_dtype
 
 from tsavo.endpoints import DataPlane, LoadedVersion, VersionShelf
+from tsavo.endpoints.retries import Retries
 from tsavo.grpc import Door
-from tsavo.journal import Journal, JournalWriter
+from tsavo.journal import Journal, JournalWriter, KeptReplies, Reservations
 from tsavo.rest import Admission, Gateway
 from tsavo.storage import IdSource, SystemClock
 from tsavo.vocabulary import (
@@ -63,6 +64,7 @@ class Served:
     def __init__(self, address: str, journal: Path, gateway: Gateway, admission: Admission) -> None:
         self.address = address
         self.admission = admission
+        self.door: Any = None
         self.faults: list[BaseException] = []
         self._journal = journal
         self._gateway = gateway
@@ -113,6 +115,7 @@ def served(
     max_message: int = 8 << 20,
     max_calls: int = 64,
     held_bytes: int = 64 << 20,
+    **patience: Any,
 ) -> Iterator[Served]:
     """Serve these versions until the test is over; one that is an error has the first's signature, and fails."""
     some = next(version.signature for version in versions.values() if isinstance(version, Echo))
@@ -133,9 +136,12 @@ def served(
         journal.start(asyncio.get_running_loop())
         clock = SystemClock()
         plane = DataPlane(VersionShelf(load, threads), journal, IdSource(clock).new, clock.nanoseconds)
-        plane.apply(routes)
+        plane.apply(list(routes))
         admission = Admission(requests=max_calls, body_bytes=held_bytes)
         gateway = Gateway(plane, version="1.2.3", max_body=max_message, report=lambda _: None)
+        retries = Retries(
+            KeptReplies(folder), Reservations(folder / "reserved"), clock.nanoseconds, seconds=60
+        )
         here = Served(address, journal.path, gateway, admission)
         door = Door(
             plane,
@@ -144,7 +150,10 @@ def served(
             max_calls=max_calls,
             admission=admission,
             report=here.faults.append,
+            **patience,
+            retries=retries,
         )
+        here.door = door
         await door.open(address)
         up.append(here)
         started.set()
@@ -152,6 +161,7 @@ def served(
         await door.close(5)
         await plane.close()
         await asyncio.get_running_loop().run_in_executor(None, journal.close)
+        retries.close()
 
     thread = threading.Thread(target=lambda: uvloop.run(serve()))
     thread.start()

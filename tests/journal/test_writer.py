@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def rows_in(path: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM records").fetchone()[0])
 
 
-def with_writer(path: Path, work: Callable[[JournalWriter], object], **limits: int) -> None:
+def with_writer(path: Path, work: Callable[[JournalWriter], object], **limits: Any) -> None:
     async def run() -> None:
         writer = JournalWriter(path, **limits)
         writer.start(asyncio.get_running_loop())

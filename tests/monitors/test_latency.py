@@ -49,10 +49,9 @@ def test_a_request_counts_once_and_shadows_never() -> None:
     found = by_subject(monitor.findings())
     assert (found["p50"].rows, found["rows_per_second"].rows) == (1, 5)
     assert found["p99"].value == pytest.approx(900.0)
-    assert (
-        by_subject(run(CONTEXT, "latency", [requests(np.ones(3), role="fallback")]).findings())["p50"].rows
-        == 3
-    )
+    for role in ("fallback", "challenger"):
+        alone = run(CONTEXT, "latency", [requests(np.ones(3), role=role)])
+        assert by_subject(alone.findings())["p50"].rows == 3
 
 
 def test_batches_and_restarts_change_no_bit() -> None:

@@ -212,7 +212,8 @@ def test_a_shadow_is_compared_and_the_champions_monitors_go_on(home: Home) -> No
     home.look()
     with home.database.begin() as connection:
         route = get_route(connection, "e")
-        shadow = (Challenger(VersionRef("m", 2)),)
+        # Who answers a share of the requests itself is nobody to compare on the same decisions.
+        shadow = (Challenger(VersionRef("m", 3), "share", 0.1), Challenger(VersionRef("m", 2)))
         save_route(connection, msgspec.structs.replace(route, challengers=shadow, changed=NOW))
     home.decide(100, shift=0.0, shadow=True)
     home.look()

@@ -8,13 +8,16 @@ import threading
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 import tsavo
-from tsavo.registry import migrate, newest_revision, schema_revision
+from tests.examples import example_route
+from tsavo.registry import get_route, migrate, newest_revision, save_members, save_route, schema_revision
 from tsavo.storage import Database, metadata
-from tsavo.vocabulary import Conflict
+from tsavo.vocabulary import Conflict, Member, VersionRef
 
 
 def import_every_module_with_tables() -> None:
@@ -40,6 +43,24 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
     with database.read() as connection:
         assert schema_revision(connection) == before is not None
         assert newest_revision(connection) == 0
+
+
+def test_a_home_from_before_families_goes_on(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    config = Config()
+    config.set_main_option("script_location", str(importlib.import_module("tsavo.registry.migrate")._SCRIPTS))
+    with database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        route = save_route(connection, example_route("credit"))
+    migrate(database)
+    with database.begin() as connection:
+        (member,) = save_members(
+            connection, "credit", [Member("credit", "north", VersionRef("credit", 1), 0)]
+        )
+        assert get_route(connection, "credit") == route
+        assert newest_revision(connection) == member.revision == route.revision + 1
+    database.close()
 
 
 def test_an_empty_database_has_no_schema(empty_database_url: str) -> None:

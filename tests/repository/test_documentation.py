@@ -118,9 +118,11 @@ def test_commands_in_examples_exist_with_their_options(page: str) -> None:
             if not words or words[0].startswith("-") or words[0] == "COMMAND":
                 continue
             assert words[0] in commands(), line
-            known = {
-                name for argument in app[words[0]].assemble_argument_collection() for name in argument.names
-            }
+            command = app[words[0]]
+            if command.default_command is None:
+                assert words[1] in command, line
+                command = command[words[1]]
+            known = {name for argument in command.assemble_argument_collection() for name in argument.names}
             used = {word for word in re.sub(r"'[^']*'|\"[^\"]*\"", "", line).split() if word.startswith("--")}
             assert used - known - OWN_FLAGS == set(), line
 

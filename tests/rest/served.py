@@ -17,14 +17,16 @@ import uvicorn
 import uvloop
 
 from tsavo.endpoints import DataPlane, LoadedVersion, VersionShelf
-from tsavo.journal import Journal, JournalWriter
-from tsavo.rest import Gateway
+from tsavo.endpoints.retries import Retries
+from tsavo.journal import Journal, JournalWriter, KeptReplies, Reservations
+from tsavo.rest import Cors, Gateway
 from tsavo.storage import IdSource, SystemClock
 from tsavo.vocabulary import (
     NUMPY_DTYPES,
     Batch,
     DecisionRecord,
     Lineage,
+    Member,
     Output,
     Route,
     Signature,
@@ -84,6 +86,8 @@ def served(
     routes: Iterable[Route],
     *,
     max_body: int = 8 << 20,
+    members: Iterable[Member] = (),
+    cors: Cors | None = None,
 ) -> Iterator[Served]:
     """Serve these versions on a free port until the test is over.
 
@@ -108,8 +112,13 @@ def served(
         journal.start(asyncio.get_running_loop())
         clock = SystemClock()
         plane = DataPlane(VersionShelf(load, threads), journal, IdSource(clock).new, clock.nanoseconds)
-        plane.apply(routes)
-        gateway = Gateway(plane, version="1.2.3", max_body=max_body, report=faults.append)
+        plane.apply(list(routes), members)
+        retries = Retries(
+            KeptReplies(folder), Reservations(folder / "reserved"), clock.nanoseconds, seconds=60
+        )
+        gateway = Gateway(
+            plane, version="1.2.3", max_body=max_body, report=faults.append, retries=retries, cors=cors
+        )
         gateway.ready = True
         server = uvicorn.Server(uvicorn.Config(gateway, log_config=None, lifespan="off", ws="none"))
         stop.append(server)
@@ -117,6 +126,7 @@ def served(
         await server.serve([listener])
         await plane.close()
         await asyncio.get_running_loop().run_in_executor(None, journal.close)
+        retries.close()
 
     def run() -> None:
         try:

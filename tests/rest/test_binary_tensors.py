@@ -55,7 +55,7 @@ def test_binary_and_json_tensors_come_in_one_request() -> None:
     read = decode_request(body, length)
     assert [given.name for given in read.tensors] == ["a", "b", "c"]
     assert np.asarray(read.tensors[0].data).tolist() == [0.1, -2.5]
-    assert read.tensors[1].data == [1, 2]
+    assert np.asarray(read.tensors[1].data).tolist() == [1, 2]
     assert read.tensors[2].data == ["voi", ""]
 
 

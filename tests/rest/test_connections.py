@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 
 from tests.endpoints.test_serving import ONE, Times, World
 from tsavo.rest import Admission, ConnectionLimits, Gateway, patient_protocol
@@ -58,7 +59,8 @@ def with_server(
             await test(port, gateway)
         await world.records()
 
-    asyncio.run(run())
+    # As the gateway does.
+    uvloop.run(run())
 
 
 async def until_closed(reader: asyncio.StreamReader) -> bytes:

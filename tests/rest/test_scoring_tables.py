@@ -184,3 +184,20 @@ def test_an_index_in_csv_is_explained() -> None:
     with pytest.raises(Invalid) as caught:
         from_csv(buffer.getvalue().encode(), ONE_COLUMN)
     assert "index=False" in str(caught.value.next_step)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"x": [NaN, "\\ud800"]}', b'{"\\udfff": [NaN]}', b'{"x": ["\\ud800", NaN, "\\u0041"]}']
+)
+def test_half_a_character_is_no_text(body: bytes) -> None:
+    with pytest.raises(Unreadable):
+        decode_json(body, ANYTHING, "columns")
+    whole = decode_json(b'{"x": [NaN, "\\ud83d\\udc18"]}', ANYTHING, "columns")
+    assert whole == {"x": [None, "\N{ELEPHANT}"]}
+
+
+@pytest.mark.parametrize("rows", [[{}], [[]], [1]])
+def test_a_table_without_columns_is_refused(rows: list[Any]) -> None:
+    with pytest.raises(Invalid) as refused:
+        from_rows(rows, MIXED, "dataframe_split.data", [])
+    assert refused.value.field == "dataframe_split.data"

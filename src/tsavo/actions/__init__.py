@@ -4,26 +4,54 @@ What comes in: the control plane's parts, the person who acts, and what they wan
 or route. It must never answer a scoring request; gateways follow the route by themselves.
 """
 
+from tsavo.actions.bulk import Handed, deploy_once, find_registered, place_members
 from tsavo.actions.control_plane import ControlPlane
+from tsavo.actions.drilling import drill_report, find_drill_report, start_drill
 from tsavo.actions.ejecting import eject
-from tsavo.actions.fallbacks import constant_fallback
+from tsavo.actions.fallbacks import constant_fallback, rules_fallback
+from tsavo.actions.families import (
+    MOST_AT_ONCE,
+    make_family,
+    plug_member,
+    remove_members,
+    set_members,
+    unplug_member,
+)
+from tsavo.actions.limiting import limit
 from tsavo.actions.register import Registered, Registration, register
 from tsavo.actions.routing import deploy, promote, pull_plug, release_plug, roll_back, shadow
+from tsavo.actions.shares import share
 from tsavo.actions.verifying import verify, verify_next
 
 __all__ = [
+    "MOST_AT_ONCE",
     "ControlPlane",
+    "Handed",
     "Registered",
     "Registration",
     "constant_fallback",
     "deploy",
+    "deploy_once",
+    "drill_report",
     "eject",
+    "find_drill_report",
+    "find_registered",
+    "limit",
+    "make_family",
+    "place_members",
+    "plug_member",
     "promote",
     "pull_plug",
     "register",
     "release_plug",
+    "remove_members",
     "roll_back",
+    "rules_fallback",
+    "set_members",
     "shadow",
+    "share",
+    "start_drill",
+    "unplug_member",
     "verify",
     "verify_next",
 ]

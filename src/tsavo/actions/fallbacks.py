@@ -5,34 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tsavo.actions.rules import can_be, check_conditions, read_rules
 from tsavo.registry import get_version
 from tsavo.storage import Connection
 from tsavo.vocabulary import (
     ConstantFallback,
-    DType,
     Fallback,
     Invalid,
     Output,
     Route,
+    RulesFallback,
     Signature,
     VersionFallback,
     VersionRef,
     misfits,
 )
 
-__all__ = ["chain_after", "checked_chain", "constant_fallback"]
+__all__ = ["chain_after", "checked_chain", "constant_fallback", "rules_fallback"]
 
 # More earlier versions than these add no safety: when two of them fail, something else is wrong.
 _MOST_VERSIONS: Final = 2
-
-_PYTHON_TYPES: Final[dict[DType, tuple[type, ...]]] = {
-    "float64": (int, float),
-    "float32": (int, float),
-    "int64": (int,),
-    "int32": (int,),
-    "bool": (bool,),
-    "string": (str,),
-}
 
 
 def chain_after(old: Route | None, champion: VersionRef) -> tuple[Fallback, ...]:
@@ -42,13 +34,13 @@ def chain_after(old: Route | None, champion: VersionRef) -> tuple[Fallback, ...]
     if old.champion == champion:
         return old.fallback
     versions = [VersionFallback(old.champion)]
-    constants: list[Fallback] = []
+    others: list[Fallback] = []
     for step in old.fallback:
-        if isinstance(step, ConstantFallback):
-            constants.append(step)
+        if not isinstance(step, VersionFallback):
+            others.append(step)
         elif step.version not in (champion, old.champion):
             versions.append(step)
-    return (*versions[:_MOST_VERSIONS], *constants)
+    return (*versions[:_MOST_VERSIONS], *others)
 
 
 def checked_chain(connection: Connection, champion: VersionRef, chain: Sequence[Fallback]) -> None:
@@ -56,14 +48,17 @@ def checked_chain(connection: Connection, champion: VersionRef, chain: Sequence[
     signature = get_version(connection, champion).signature
     for step in chain:
         if isinstance(step, ConstantFallback):
-            _check_constant(signature, step)
+            _check_outputs(signature, step.outputs)
+            continue
+        if isinstance(step, RulesFallback):
+            _check_rules(signature, step)
             continue
         if step.version == champion:
             raise Invalid(
                 "a version cannot be its own fallback",
                 field="fallback",
                 found=str(champion),
-                expected="another version, or a constant",
+                expected="another version, a constant, or a rule table",
             )
         reasons = misfits(signature, get_version(connection, step.version).signature)
         if reasons:
@@ -72,6 +67,7 @@ def checked_chain(connection: Connection, champion: VersionRef, chain: Sequence[
                 field="fallback",
                 found=str(step.version),
                 expected="a version with the same inputs and outputs",
+                next_step=f"deploy {champion} with a chain of its own: --fallback MODEL@N or --constant JSON",
             )
 
 
@@ -85,47 +81,72 @@ def constant_fallback(signature: Signature, value: Any) -> ConstantFallback:
     >>> constant_fallback(Signature((Field("x", "float64"),), outputs, "binary", (0, 1)), 0).outputs
     {'label': 0, 'probabilities': [1.0, 0.0]}
     """
+    return ConstantFallback(_outputs_of(signature, value, "fallback"))
+
+
+def rules_fallback(signature: Signature, rules: Any, otherwise: Any) -> RulesFallback:
+    """A rule table from what a person wrote: see `actions.rules.read_rules`.
+
+    Wherever an answer stands, all outputs by name or the main one alone, as for `constant_fallback`.
+
+    >>> from tsavo.vocabulary import Field
+    >>> signature = Signature((Field("age", "float64"),), (Output("value", "float64"),), "regression")
+    >>> rules = [{"when": {"column": "age", "below": 18}, "outputs": 0}]
+    >>> table = rules_fallback(signature, rules, 100)
+    >>> table.rules[0].outputs, table.otherwise
+    ({'value': 0}, {'value': 100})
+    """
+    table = read_rules(rules, otherwise, lambda value, field: _outputs_of(signature, value, field))
+    _check_rules(signature, table)
+    return table
+
+
+def _outputs_of(signature: Signature, value: Any, field: str) -> dict[str, Any]:
     if isinstance(value, dict):
-        constant = ConstantFallback(value)
+        outputs = value
     else:
-        outputs: dict[str, Any] = {signature.outputs[0].name: value}
+        _check_value(signature, signature.outputs[0], value, field)
+        outputs = {signature.outputs[0].name: value}
         for output in signature.outputs[1:]:
             if output.name == "probabilities" and signature.classes and value in signature.classes:
                 outputs["probabilities"] = [float(known == value) for known in signature.classes]
-        constant = ConstantFallback(outputs)
-    _check_constant(signature, constant)
-    return constant
+    _check_outputs(signature, outputs, field)
+    return outputs
 
 
-def _check_constant(signature: Signature, constant: ConstantFallback) -> None:
+def _check_rules(signature: Signature, table: RulesFallback) -> None:
+    check_conditions(signature, table)
+    for at, rule in enumerate(table.rules):
+        _check_outputs(signature, rule.outputs, f"fallback.rules[{at}].outputs")
+    _check_outputs(signature, table.otherwise, "fallback.otherwise")
+
+
+def _check_outputs(signature: Signature, outputs: dict[str, Any], field: str = "fallback") -> None:
     names = [output.name for output in signature.outputs]
-    if sorted(constant.outputs) != sorted(names):
+    if sorted(outputs) != sorted(names):
         raise Invalid(
-            "a constant fallback must give every output",
-            field="fallback",
-            found=sorted(constant.outputs),
+            "an answer without the model must give every output",
+            field=field,
+            found=sorted(outputs),
             expected=f"values for {names}",
             next_step='write it as JSON, such as \'{"label": 0, "probabilities": [0.8, 0.2]}\'',
         )
     for output in signature.outputs:
-        _check_value(signature, output, constant.outputs[output.name])
+        _check_value(signature, output, outputs[output.name], field)
 
 
-def _check_value(signature: Signature, output: Output, value: Any) -> None:
+def _check_value(signature: Signature, output: Output, value: Any, field: str) -> None:
     values = value if output.width is not None else [value]
-    kinds = _PYTHON_TYPES[output.dtype]
     right = isinstance(values, list) and (output.width is None or len(values) == output.width)
-    if not right or not all(
-        isinstance(one, kinds) and (bool in kinds or not isinstance(one, bool)) for one in values
-    ):
+    if not right or not all(can_be(output.dtype, one) for one in values):
         shape = output.dtype if output.width is None else f"a list of {output.width} {output.dtype}"
         raise Invalid(
-            "not a value of this output", field=f"fallback.{output.name}", found=value, expected=shape
+            "not a value of this output", field=f"{field}.{output.name}", found=value, expected=shape
         )
     if output.name == "label" and signature.classes is not None and value not in signature.classes:
         raise Invalid(
             "not a class of this model",
-            field="fallback.label",
+            field=f"{field}.label",
             found=value,
             expected=f"one of {list(signature.classes)}",
         )

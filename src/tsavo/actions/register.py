@@ -64,6 +64,10 @@ class Registration(msgspec.Struct, frozen=True):
         What the person says about the model where the file does not.
     runtime
         ``auto``, or the one that the person insists on.
+    owner
+        Who answers for the model, when it is new; by default who registers it.
+    why
+        Kept in the audit trail.
     """
 
     model: str
@@ -76,6 +80,8 @@ class Registration(msgspec.Struct, frozen=True):
     brief: Brief | None = None
     hints: Hints = Hints()
     runtime: Literal["auto", "onnx", "python"] = "auto"
+    owner: str | None = None
+    why: str = ""
 
 
 class Registered(msgspec.Struct, frozen=True):
@@ -236,7 +242,8 @@ def _keep(plane: ControlPlane, who: Principal, order: Registration, draft: Versi
     with plane.database.begin() as connection:
         model = find_model(connection, order.model)
         if model is None:
-            model = Model(order.model, owner=who.name, created=draft.created, brief=order.brief or Brief())
+            owner = order.owner or who.name
+            model = Model(order.model, owner=owner, created=draft.created, brief=order.brief or Brief())
             add_model(connection, model)
         elif order.brief is not None and order.brief != model.brief:
             update_brief(connection, order.model, order.brief)
@@ -259,6 +266,7 @@ def _keep(plane: ControlPlane, who: Principal, order: Registration, draft: Versi
             who=who.name,
             action="version.register",
             subject=f"version:{version.ref}",
+            why=order.why,
             after={"digest": version.digest, "trusted_by": version.lineage.trusted_by},
         )
     return Registered(version, new=True)

@@ -20,6 +20,7 @@ from tsavo.app.parts import open_artifacts, open_database, open_environments
 from tsavo.app.settings import GatewaySettings, WorkerSettings
 from tsavo.endpoints import (
     DataPlane,
+    DrillBook,
     Gauges,
     LoadedVersion,
     RouteFollower,
@@ -27,8 +28,9 @@ from tsavo.endpoints import (
     VersionShelf,
     version_loader,
 )
-from tsavo.journal import JournalWriter
-from tsavo.rest import Admission, ConnectionLimits, Gateway, patient_protocol
+from tsavo.endpoints.retries import Retries
+from tsavo.journal import JournalWriter, KeptReplies, Reservations
+from tsavo.rest import Admission, ConnectionLimits, Cors, Gateway, patient_protocol
 from tsavo.runtimes import (
     Environments,
     Lock,
@@ -45,6 +47,8 @@ __all__ = ["main"]
 
 _THREADS: Final = 4
 _LAST_SHADOWS_SECONDS: Final = 1.0
+# One endpoint may have one in so many of the requests that are worked on, where its route does not say.
+_SHARE_OF_ONE: Final = 2
 # What the process takes without versions, routes and requests included.
 _OWN_MIB: Final = 384
 _LEAST_MIB: Final = 64
@@ -61,6 +65,8 @@ async def _serve(child: Child) -> None:
     database = open_database(child.home, child.settings)
     artifacts = open_artifacts(child.home, child.settings)
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
+    # Of their own, so that slow predictions do not keep other versions from being loaded.
+    loading = ThreadPoolExecutor(_THREADS, thread_name_prefix="load")
     clock = SystemClock()
 
     workers = WorkerPool(
@@ -73,13 +79,33 @@ async def _serve(child: Child) -> None:
         return LoadedVersion(version, runtime, max_rows=settings.max_rows, threads=threads)
 
     budget = max(settings.memory_mib - _OWN_MIB, _LEAST_MIB) << 20
-    shelf = VersionShelf(version_loader(database, artifacts, workers, build), threads, budget=budget)
-    journal = JournalWriter(child.home.journal / f"gateway-{child.worker}.db")
+    shelf = VersionShelf(version_loader(database, artifacts, workers, build), loading, budget=budget)
+    journal = JournalWriter(
+        child.home.journal / f"gateway-{child.worker}.db",
+        reply_seconds=settings.idempotency_minutes * 60,
+        reply_bytes=settings.idempotency_mib << 20,
+        nanoseconds=clock.nanoseconds,
+    )
+    retries = Retries(
+        KeptReplies(child.home.journal),
+        Reservations(child.home.journal / "reserved-keys"),
+        clock.nanoseconds,
+        seconds=settings.idempotency_minutes * 60,
+    )
     journal.start(loop)
     statistics = Statistics(child.home.statistics / f"gateway-{child.worker}")
-    plane = DataPlane(shelf, journal, IdSource(clock).new, clock.nanoseconds, statistics)
+    plane = DataPlane(
+        shelf,
+        journal,
+        IdSource(clock).new,
+        clock.nanoseconds,
+        statistics,
+        concurrent=max(1, settings.requests // _SHARE_OF_ONE),
+        drills=DrillBook(shelf, clock.nanoseconds, child.home.drills, f"gateway-{child.worker}"),
+    )
     follower = RouteFollower(database, plane, shelf, every=settings.follow_seconds, report=report_fault)
     await loop.run_in_executor(threads, follower.read_all)
+    await follower.warm_up()
     await loop.run_in_executor(threads, statistics.reserve, plane.endpoints)
     max_body = settings.max_body_mib << 20
     gateway = Gateway(
@@ -88,8 +114,10 @@ async def _serve(child: Child) -> None:
         max_body=max_body,
         report=report_fault,
         admission=Admission(requests=settings.requests, body_bytes=max(settings.bodies_mib << 20, max_body)),
+        retries=retries,
+        cors=Cors(settings.cors_origins),
     )
-    close = None if settings.grpc_port < 0 else await _open_grpc(settings, plane, gateway.admission)
+    close = None if settings.grpc_port < 0 else await _open_grpc(settings, plane, gateway.admission, retries)
     follower.start(loop)
     statistics.watch(
         lambda: Gauges(
@@ -119,11 +147,12 @@ async def _serve(child: Child) -> None:
         await closing
         statistics.stop()
         await loop.run_in_executor(None, journal.close)
+        await loop.run_in_executor(None, retries.close)
         database.close()
 
 
 async def _open_grpc(
-    settings: GatewaySettings, plane: DataPlane, admission: Admission
+    settings: GatewaySettings, plane: DataPlane, admission: Admission, retries: Retries
 ) -> Callable[[float], Awaitable[None]]:
     """Open the gRPC door; what closes it."""
     # Who leaves this door off does not pay for its library.
@@ -136,6 +165,9 @@ async def _open_grpc(
         max_calls=settings.requests,
         admission=admission,
         report=report_fault,
+        retries=retries,
+        slow_messages=max(4, settings.bodies_mib // settings.max_body_mib),
+        message_seconds=settings.body_seconds,
     )
     await door.open(target_of(settings.host, settings.grpc_port))
     return door.close

@@ -13,7 +13,7 @@ from tsavo.alerts import raise_alerts
 from tsavo.app.child import Child, report_fault, run_child
 from tsavo.app.parts import build_parts
 from tsavo.monitors import Watch
-from tsavo.registry import environments_in_use, list_routes
+from tsavo.registry import environments_in_use, list_routes, routes_of
 from tsavo.storage import Connection
 from tsavo.vocabulary import Finding, Route
 
@@ -99,11 +99,12 @@ class Keeper:
         routes: list[Route] = []
         offset: int | None = 0
         with self._parts.database.read() as connection:
+            if self._behind is not None:
+                # A few of thousands, mostly.
+                return routes_of(connection, self._behind)
             while offset is not None:
                 page = list_routes(connection, offset=offset, limit=_PAGE)
-                routes.extend(
-                    route for route in page.items if self._behind is None or route.endpoint in self._behind
-                )
+                routes.extend(page.items)
                 offset = page.next_offset
         return routes
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any, Final
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 _MIB: Final = 1024 * 1024
+_SCALARS: Final = (str, int, float, bool)
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 # These name the home and the server; they are not settings of a home.
 _NOT_SETTINGS: Final = frozenset({"TSAVO_HOME", "TSAVO_URL", "TSAVO_USER", "TSAVO_TRACE"})
 
@@ -62,6 +65,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         How long a client may take to send a request.
     follow_seconds
         How often a worker asks for newer routes; a change is effective within this time.
+    idempotency_minutes
+        How long an answer to a request with an ``Idempotency-Key`` is kept and given again.
+    idempotency_mib
+        Disk that one gateway process may use for such answers; beyond it the oldest go before their time.
+    cors_origins
+        Web pages that may score, by their origins (``https://app.example.com``); ``*`` for all, empty for none.
     """
 
     host: str = "127.0.0.1"
@@ -76,6 +85,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections: int = 10_000
     body_seconds: float = 60.0
     follow_seconds: float = 0.2
+    idempotency_minutes: float = 10.0
+    idempotency_mib: int = 256
+    cors_origins: tuple[str, ...] = ()
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -270,8 +282,12 @@ def _checked_variable(table: str, key: str, variable: str, text: str) -> Any:
             expected=f"one of {sorted(f'TSAVO_{table.upper()}_{name.upper()}' for name in known)}",
             next_step="correct or unset the variable",
         )
+    # A list is written with commas between.
+    value: Any = (
+        text if known[key] in _SCALARS else [part.strip() for part in text.split(",") if part.strip()]
+    )
     try:
-        return msgspec.convert(text, known[key], strict=False)
+        return msgspec.convert(value, known[key], strict=False)
     except msgspec.ValidationError as error:
         raise Invalid(
             "a setting is wrong", field=variable, found=text, expected=known[key].__name__
@@ -300,6 +316,10 @@ def _checked(settings: Settings) -> Settings:
     _within("gateway.connections", settings.gateway.connections, 1, 1_000_000)
     _within("gateway.body_seconds", settings.gateway.body_seconds, 0.1, 86_400)
     _within("gateway.follow_seconds", settings.gateway.follow_seconds, 0.02, 0.8)
+    _within("gateway.idempotency_minutes", settings.gateway.idempotency_minutes, 0.01, 10_080)
+    _within("gateway.idempotency_mib", settings.gateway.idempotency_mib, 1, 1 << 20)
+    for origin in settings.gateway.cors_origins:
+        _check_origin(origin)
     _within("keeper.ship_seconds", settings.keeper.ship_seconds, 0.05, 3600)
     _within("keeper.maintain_minutes", settings.keeper.maintain_minutes, 0.1, 10_000)
     worker = settings.worker
@@ -311,6 +331,17 @@ def _checked(settings: Settings) -> Settings:
     _within("worker.processes", worker.processes, 1, 1000)
     _within("worker.waiting", worker.waiting, 1, 100_000)
     return settings
+
+
+def _check_origin(origin: str) -> None:
+    if origin != "*" and not _ORIGIN.fullmatch(origin):
+        raise Invalid(
+            "not an origin",
+            field="gateway.cors_origins",
+            found=origin,
+            expected="scheme and host in lower case, and the port where it is not the scheme's own, as in "
+            "https://app.example.com: no path, no slash at the end; or *",
+        )
 
 
 def _is_loopback(host: str) -> bool:

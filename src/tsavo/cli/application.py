@@ -27,7 +27,9 @@ _COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Models": {
         "register": ("registering", "Check, compile and keep a model file as a new version."),
-        "deploy": ("registering", "Make a version the champion of an endpoint, or its shadow."),
+        "register-many": ("bulk", "Register thousands of models from a list or a folder."),
+        "deploy": ("registering", "Make a version the champion of an endpoint, or a challenger."),
+        "family": ("families", "An endpoint with a version for each value of a column."),
         "ls": ("looking", "List endpoints, or models."),
         "show": ("looking", "Everything about an endpoint, a model or a version."),
         "diff": ("looking", "What differs between two versions."),
@@ -46,8 +48,10 @@ _COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "ack": ("watching", "Acknowledge an alert."),
         "resolve": ("watching", "Resolve an alert."),
         "plug": ("registering", "Pull the plug: the fallback answers at once. --off puts it back."),
-        "promote": ("registering", "Make the shadow challenger the champion."),
+        "drill": ("drilling", "Try every step of a fallback chain on copies of live requests."),
+        "promote": ("registering", "Make a challenger the champion."),
         "rollback": ("registering", "Go back to the champion before the present one."),
+        "limit": ("drilling", "What an endpoint may take: time, requests at once, a place in memory."),
     },
 }
 
@@ -77,7 +81,13 @@ def application(chosen: str = "") -> App:
         for name, (module, what) in commands.items():
             for word in (name, *(alias for alias, known in _ALIASES.items() if known == name)):
                 told = {} if word == chosen else {"help": what}
-                app.command(f"tsavo.cli.{module}:{name}", name=word, group=group, show=word == name, **told)
+                app.command(
+                    f"tsavo.cli.{module}:{name.replace('-', '_')}",
+                    name=word,
+                    group=group,
+                    show=word == name,
+                    **told,
+                )
     return app
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from tsavo.cli.options import Common, Options, OutputPath
 from tsavo.cli.printing import as_text, print_json, print_pairs, print_table
-from tsavo.cli.telling import tell_endpoint, tell_model, tell_version
+from tsavo.cli.telling import tell_endpoint, tell_model, tell_version, told_challengers
 from tsavo.vocabulary import NotFound, Version, VersionRef
 
 if TYPE_CHECKING:
@@ -67,13 +67,13 @@ def ls(
             route.endpoint,
             route.champion,
             "plug pulled" if route.plug else "serving",
-            [challenger.version for challenger in route.challengers],
+            told_challengers(route),
             route.changed,
         ]
         for route in routes
     ]
     print_table(
-        ("endpoint", "champion", "state", "shadow", "changed"),
+        ("endpoint", "champion", "state", "challengers", "changed"),
         rows,
         nothing="No endpoints yet. Next: tsavo deploy",
     )

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from tsavo.cli.describing import About, Described
 from tsavo.cli.options import Common, Flag, Options
 from tsavo.cli.printing import as_text, print_json
+from tsavo.cli.telling import told_challengers
 from tsavo.vocabulary import Invalid, Route
 
 if TYPE_CHECKING:
@@ -84,13 +85,15 @@ def deploy(
     name: str | None = None,
     endpoint: str | None = None,
     shadow: Flag = False,
+    share: float | None = None,
+    by: str | None = None,
     fallback: _Versions = None,
     constant: str | None = None,
     about: Described = About(),  # noqa: B008 -- frozen
     why: str = "",
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
-    """Make a version the champion of an endpoint, or its shadow.
+    """Make a version the champion of an endpoint, its shadow, or give it a share of the requests.
 
     Parameters
     ----------
@@ -102,8 +105,14 @@ def deploy(
         The endpoint (default: called as the model).
     shadow
         Let the version score the same requests unseen, instead of making it the champion.
+    share
+        Let the version answer this share of the requests, such as 0.1, beside the champion; 0 takes it out again.
+    by
+        What decides who answers: request (each by itself, the default), key (the header X-Tsavo-Key), caller, or
+        column:NAME.
     fallback
-        MODEL@N that takes over when the plug is pulled or the champion fails; may be given several times.
+        MODEL@N that takes over when the plug is pulled or the champion fails, or @FILE with a rule table; may be given
+        several times.
     constant
         JSON of a constant answer that takes over after the fallback versions.
     why
@@ -123,7 +132,15 @@ def deploy(
                 found=source,
                 next_step=f"tsavo deploy {source} --name NAME",
             )
-        made = client.deploy(version, endpoint, shadow=shadow, fallback=_chain(fallback, constant), why=why)
+        made = client.deploy(
+            version,
+            endpoint,
+            shadow=shadow,
+            share=share,
+            by=by,
+            fallback=_chain(fallback, constant),
+            why=why,
+        )
         _tell_route(client, made.name, made.route, options, url=made.url)
     return 0
 
@@ -136,14 +153,14 @@ def promote(
     why: str = "",
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
-    """Make the shadow challenger the champion.
+    """Make a challenger, shadow or with a share, the champion.
 
     Parameters
     ----------
     endpoint
         The endpoint.
     version
-        MODEL@N, to be sure that it is the one that is promoted.
+        MODEL@N: the one to promote, where there are several, or to be sure that it is that one.
     why
         Kept in the audit trail.
     """
@@ -192,7 +209,7 @@ def plug(
     off
         Put the plug back: the champion answers again.
     fallback
-        MODEL@N that answers meanwhile (default: the endpoint's own fallback chain).
+        MODEL@N, or @FILE with a rule table, that answers meanwhile (default: the endpoint's own fallback chain).
     constant
         JSON of a constant answer, such as '{"label": 0, "probabilities": [0.8, 0.2]}'.
     why
@@ -208,7 +225,7 @@ def plug(
 def _chain(versions: list[str] | None, constant: str | None) -> list[Any] | None:
     if not versions and constant is None:
         return None
-    chain: list[Any] = [{"version": version} for version in versions or []]
+    chain = [_table(step) if step.startswith("@") else {"version": step} for step in versions or []]
     if constant is not None:
         try:
             chain.append({"constant": msgspec.json.decode(constant)})
@@ -222,6 +239,23 @@ def _chain(versions: list[str] | None, constant: str | None) -> list[Any] | None
     return chain
 
 
+def _table(named: str) -> dict[str, Any]:
+    """The rule table in the file that stands behind an ``@``."""
+    content = Path(named[1:]).read_bytes()
+    try:
+        table = msgspec.json.decode(content)
+    except msgspec.DecodeError as error:
+        raise Invalid(f"not JSON: {error}", field="fallback", found=named) from error
+    if not isinstance(table, dict) or table.keys() != {"rules", "otherwise"}:
+        raise Invalid(
+            "not a rule table",
+            field="fallback",
+            found=named,
+            expected='{"rules": [...], "otherwise": answer}',
+        )
+    return table
+
+
 def _tell_route(
     client: Client, endpoint: str, route: Route, options: Options, url: str | None = None
 ) -> None:
@@ -229,8 +263,7 @@ def _tell_route(
         print_json({"route": route, "url": url or client.endpoint(endpoint).url})
         return
     state = "PLUG PULLED, the fallback answers" if route.plug else f"champion {route.champion}"
-    shadows = "".join(f", shadow {challenger.version}" for challenger in route.challengers)
-    print(f"{endpoint}: {state}{shadows}")
+    print(f"{endpoint}: {', '.join([state, *told_challengers(route)])}")
     if route.plug is not None and not route.fallback:
         print("It has no fallback: callers are refused until the plug is put back.")
     print(f"  {url or client.endpoint(endpoint).url}")

@@ -11,33 +11,36 @@ from tsavo.cli.printing import as_text, print_pairs, print_table
 from tsavo.vocabulary import (
     Alert,
     ConstantFallback,
+    Fallback,
     Field,
     Finding,
     Model,
     Route,
+    RulesFallback,
     RuntimeName,
     Verification,
     Version,
 )
 
-__all__ = ["tell_endpoint", "tell_findings", "tell_model", "tell_version"]
+__all__ = ["tell_endpoint", "tell_findings", "tell_model", "tell_version", "told_challengers"]
 
 
 def tell_endpoint(told: dict[str, Any]) -> None:
     """An endpoint with its route, its findings and its open alerts."""
     route = msgspec.convert(told["route"], Route)
-    chain = [
-        f"constant {step.outputs}" if isinstance(step, ConstantFallback) else str(step.version)
-        for step in route.fallback
-    ]
     plug = route.plug
+    limits = route.limits
     print_pairs(
         [
             ("endpoint", route.endpoint),
             ("state", f"PLUG PULLED by {plug.by}: {plug.why or 'no reason given'}" if plug else "serving"),
             ("champion", route.champion),
-            ("shadow", [challenger.version for challenger in route.challengers]),
-            ("fallback", chain),
+            ("family", _told_family(route, told.get("members"))),
+            ("challengers", told_challengers(route)),
+            ("fallback", [_told_step(step) for step in route.fallback]),
+            ("time limit", f"{limits.milliseconds:,} ms" if limits.milliseconds else None),
+            ("at once", f"{limits.concurrent:,} requests in each gateway" if limits.concurrent else None),
+            ("warm", "always in memory" if route.warm else None),
             ("changed", f"{route.changed:%Y-%m-%d %H:%M:%S} by {route.changed_by}" if route.changed else ""),
             ("address", told.get("url")),
         ]
@@ -49,6 +52,31 @@ def tell_endpoint(told: dict[str, Any]) -> None:
         for alert in alerts:
             print(f"  {alert.id}  {as_text(alert.text)}")
     print()
+
+
+def _told_family(route: Route, members: int | None) -> str:
+    if route.segments is None:
+        return ""
+    others = "answered by the champion" if route.segments.unseen == "parent" else "refused"
+    return f"{members or 0:,} members by '{as_text(route.segments.key)}'; rows of other segments are {others}"
+
+
+def told_challengers(route: Route) -> list[str]:
+    """Each challenger with its part, as a person would say it."""
+    return [
+        f"shadow {one.version}"
+        if one.mode == "shadow"
+        else f"{one.version} answers {one.share * 100:.4g} % by {route.split.by}"
+        for one in route.challengers
+    ]
+
+
+def _told_step(step: Fallback) -> str:
+    if isinstance(step, ConstantFallback):
+        return f"constant {step.outputs}"
+    if isinstance(step, RulesFallback):
+        return f"table of {len(step.rules)} {'rule' if len(step.rules) == 1 else 'rules'}"
+    return str(step.version)
 
 
 def tell_findings(findings: list[Finding]) -> None:

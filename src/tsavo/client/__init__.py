@@ -5,15 +5,22 @@ errors as they were raised there. It must never import another room than the voc
 wherever a notebook runs.
 """
 
+from tsavo.client.bulk import BulkResult
 from tsavo.client.client import Client, Registered, connect
 from tsavo.client.endpoint import Endpoint
+from tsavo.client.family import Family, MembersChanged
+from tsavo.client.family_scores import FamilyScores
 from tsavo.client.locating import NotRunning
 from tsavo.client.scoring import Scores
 from tsavo.client.tables import as_table, read_table, write_table
 
 __all__ = [
+    "BulkResult",
     "Client",
     "Endpoint",
+    "Family",
+    "FamilyScores",
+    "MembersChanged",
     "NotRunning",
     "Registered",
     "Scores",

@@ -14,12 +14,14 @@ from uuid import uuid4
 
 import msgspec
 
+from tsavo.client.bulk import BulkRegistration
 from tsavo.client.endpoint import Endpoint, fallback_steps
+from tsavo.client.family import Family
 from tsavo.client.locating import find_console
 from tsavo.client.progress import told_meanwhile
 from tsavo.client.reference import reference_of
 from tsavo.client.scoring import metadata_of
-from tsavo.client.sources import Source, code_commit, read_source
+from tsavo.client.sources import Source, code_commit, hints_for, read_source
 from tsavo.client.transport import Transport
 from tsavo.client.versions import VersionQuestions
 from tsavo.vocabulary import (
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
 
 _ARROW: Final = "application/vnd.apache.arrow.stream"
 _PAGE: Final = 500
-_VERSIONS_A_PAGE: Final = 50
 # Gateways look for new routes several times a second; loading a model may take a little longer.
 _FOLLOW_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.05
@@ -63,10 +64,6 @@ class _Status(msgspec.Struct):
     gateway: str
 
 
-class _Versions(msgspec.Struct):
-    versions: Page[Version]
-
-
 def connect(url: str | None = None, *, home: Path | str | None = None) -> Client:
     """Connect to a running Tsavo: at `url`, or what runs on `home` (default: ``TSAVO_URL``, ``TSAVO_HOME``).
 
@@ -78,7 +75,7 @@ def connect(url: str | None = None, *, home: Path | str | None = None) -> Client
     return Client(find_console(url, home))
 
 
-class Client(VersionQuestions):
+class Client(VersionQuestions, BulkRegistration):
     """A connection to one Tsavo. Use it as a context manager, or `close` it.
 
     Parameters
@@ -176,15 +173,15 @@ class Client(VersionQuestions):
         check_name(name, "name")
         given = read_source(source, trust=trust, tracking_uri=tracking_uri)
         kept = None if reference is None else reference_of(reference, target)
-        hints = {
-            **given.hints,
-            "task": task or given.hints.get("task"),
-            "classes": _plain(classes) or given.hints.get("classes"),
-            "names": columns or given.hints.get("names"),
-            "units": units,
-            "requirements": list(requirements),
-            "python": python,
-        }
+        hints = hints_for(
+            given,
+            task=task,
+            classes=classes,
+            columns=columns,
+            units=units,
+            requirements=requirements,
+            python=python,
+        )
         ticket = uuid4().hex
         told = {
             "source_name": given.name,
@@ -192,7 +189,7 @@ class Client(VersionQuestions):
             "trusted": trust,
             "code_commit": code_commit(),
             "brief": brief,
-            "hints": {key: value for key, value in hints.items() if value},
+            "hints": hints,
             "runtime": runtime,
             "ticket": ticket,
         }
@@ -227,6 +224,8 @@ class Client(VersionQuestions):
         endpoint: str | None = None,
         *,
         shadow: bool = False,
+        share: float | None = None,
+        by: str | None = None,
         fallback: Sequence[Any] | None = None,
         why: str = "",
     ) -> Endpoint:
@@ -240,9 +239,15 @@ class Client(VersionQuestions):
             Its name; by default the model's.
         shadow
             Let the version score the same requests unseen, instead of making it the champion.
+        share
+            Let the version answer this share of the requests (above 0, below 1) beside the champion; 0 ends it.
+        by
+            What decides who answers: ``"request"`` (each by itself), ``"key"`` (sent as ``X-Tsavo-Key``), ``"caller"``,
+            or ``"column:NAME"``.
         fallback
             What takes over when the plug is pulled or the champion fails, in order: ``"model@1"`` names a version,
-            any other value is a constant answer (a dict gives all outputs by name).
+            ``{"rules": [...], "otherwise": answer}`` is a rule table, any other value a constant answer (a dict gives
+            all outputs by name).
 
         Raises
         ------
@@ -251,7 +256,14 @@ class Client(VersionQuestions):
         """
         ref = self._ref(version)
         handle = self.endpoint(ref.model if endpoint is None else endpoint)
-        body = {"version": str(ref), "shadow": shadow, "fallback": fallback_steps(fallback), "why": why}
+        body = {
+            "version": str(ref),
+            "shadow": shadow,
+            "share": share,
+            "by": by,
+            "fallback": fallback_steps(fallback),
+            "why": why,
+        }
         route = self._console.post(f"/api/endpoints/{handle.name}/deploy", body, Route)
         self._await(route)
         return handle
@@ -280,27 +292,14 @@ class Client(VersionQuestions):
             return version
         return VersionRef.parse(version) if "@" in version else self.newest(version).ref
 
-    def newest(self, model: str) -> Version:
-        """The newest version of a model."""
-        version = next(self.versions(model), None)
-        if version is None:
-            raise NotFound(
-                "this model has no version yet", field="model", found=model, next_step="register one"
-            )
-        return version
-
-    def versions(self, model: str) -> Iterator[Version]:
-        """All versions of a model, newest first, page by page."""
-        path = f"/api/models/{check_name(model, 'model')}"
-        offset: int | None = 0
-        while offset is not None:
-            told = self._console.get(path, _Versions, offset=offset, limit=_VERSIONS_A_PAGE)
-            yield from told.versions.items
-            offset = told.versions.next_offset
-
     def endpoint(self, name: str) -> Endpoint:
         """A handle of one endpoint; it is not checked whether it exists."""
         return Endpoint(check_name(name, "endpoint"), self._console, self._gateway)
+
+    def family(self, name: str) -> Family:
+        """A handle of one family; it is not checked whether it exists."""
+        known = check_name(name, "endpoint")
+        return Family(known, self._console, self._gateway, lambda model: self.newest(model).ref)
 
     def endpoints(self, search: str = "") -> Iterator[Route]:
         """All endpoints' present routes, page by page."""
@@ -314,12 +313,6 @@ class Client(VersionQuestions):
         """One model with its first versions and its endpoints."""
         told: dict[str, Any] = self._console.get(f"/api/models/{check_name(name, 'model')}", dict[str, Any])
         return told
-
-    def version(self, ref: str | VersionRef) -> Version:
-        """One version."""
-        parsed = VersionRef.parse(ref) if isinstance(ref, str) else ref
-        version: Version = self._console.get(f"/api/models/{parsed.model}/versions/{parsed.number}", Version)
-        return version
 
     def alerts(self, endpoint: str | None = None, state: str | None = None) -> Iterator[Alert]:
         """Alerts, newest first; `state` is ``open``, ``acknowledged`` or ``resolved``."""
@@ -371,11 +364,6 @@ class Client(VersionQuestions):
             page = self._console.get(path, kind, offset=offset, limit=_PAGE, **query)
             yield from page.items
             offset = page.next_offset
-
-
-def _plain(values: Sequence[Any] | None) -> list[Any] | None:
-    """Class labels as JSON has them: numpy's own kinds of numbers are none."""
-    return None if values is None else [getattr(value, "item", lambda kept=value: kept)() for value in values]
 
 
 def _open(path: Path, field: str) -> Any:

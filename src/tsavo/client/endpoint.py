@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from tsavo.client.outcomes import outcomes_of
 from tsavo.client.scoring import Scores, counted_from, metadata_of, score
 from tsavo.client.tables import read_table
 from tsavo.client.transport import Transport
-from tsavo.vocabulary import BadInput, Finding, Page, Route, VersionRef
+from tsavo.vocabulary import BadInput, Conflict, DrillReport, Finding, Page, Route, VersionRef
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Endpoint", "fallback_steps"]
 
 _OUTCOMES_A_CALL: Final = 50_000
+_DRILL_LOOK_SECONDS: Final = 0.25
 
 
 class Endpoint:
@@ -130,7 +133,7 @@ class Endpoint:
         return route
 
     def promote(self, version: str | VersionRef | None = None, *, why: str = "") -> Route:
-        """Make the shadow challenger (or the one named) the champion."""
+        """Make the challenger (or the one named, where there are several) the champion."""
         body = {"version": None if version is None else str(version), "why": why}
         route: Route = self._console.post(f"{self._path}/promote", body, Route)
         return route
@@ -139,6 +142,53 @@ class Endpoint:
         """Go back to the champion before the present one."""
         route: Route = self._console.post(f"{self._path}/rollback", {"why": why}, Route)
         return route
+
+    def limit(
+        self,
+        *,
+        milliseconds: int | UnsetType | None = UNSET,
+        concurrent: int | UnsetType | None = UNSET,
+        warm: bool | UnsetType = UNSET,
+        why: str = "",
+    ) -> Route:
+        """Change what it may take of a gateway; what is not given stays as it is, ``None`` takes a limit away.
+
+        Parameters
+        ----------
+        milliseconds
+            After so long without an answer of a version the fallback chain answers.
+        concurrent
+            So many requests are worked on at the same time in each gateway process; more are turned away.
+        warm
+            Whether its versions are loaded at the start, and never let go of to make room.
+        """
+        given = {"milliseconds": milliseconds, "concurrent": concurrent, "warm": warm, "why": why}
+        body = {name: value for name, value in given.items() if value is not UNSET}
+        route: Route = self._console.post(f"{self._path}/limits", body, Route)
+        return route
+
+    def drill(self, *, requests: int = 200, seconds: int = 60, why: str = "") -> DrillReport:
+        """Try every step of the fallback chain on copies of the next live requests, and wait for the report.
+
+        No answer changes. It ends after so many requests, or so many seconds.
+
+        Raises
+        ------
+        Conflict
+            When there is no fallback to try, or the chain was changed meanwhile.
+        """
+        body = {"requests": requests, "seconds": seconds, "why": why}
+        drill = self._console.post(f"{self._path}/drills", body, Route).drill
+        while (report := self.last_drill()).state == "running" and report.drill == drill:
+            time.sleep(_DRILL_LOOK_SECONDS)
+        if report.drill != drill:
+            raise Conflict("another drill was begun meanwhile", field="endpoint", found=self.name)
+        return report
+
+    def last_drill(self) -> DrillReport:
+        """What the last fire drill has found so far; raise `NotFound` when the present chain was never drilled."""
+        report: DrillReport = self._console.get(f"{self._path}/drill", DrillReport)
+        return report
 
     def findings(self) -> list[Finding]:
         """What the monitors say now."""
@@ -163,16 +213,19 @@ class Endpoint:
 def fallback_steps(chain: Sequence[Any] | None) -> list[dict[str, Any]] | None:
     """A fallback chain as the API takes it: ``"model@1"`` names a version, anything else is a constant answer.
 
-    A text that is itself a constant answer is given as ``{"constant": text}``.
+    A text that is itself a constant answer is given as ``{"constant": text}``, a rule table as
+    ``{"rules": [...], "otherwise": answer}``.
 
     >>> fallback_steps(["credit@2", 0])
     [{'version': 'credit@2'}, {'constant': 0}]
+    >>> fallback_steps([{"rules": [], "otherwise": 0}, {"label": 0}])
+    [{'rules': [], 'otherwise': 0}, {'constant': {'label': 0}}]
     """
     if chain is None:
         return None
     steps: list[dict[str, Any]] = []
     for step in chain:
-        if isinstance(step, dict) and step.keys() in ({"constant"}, {"version"}):
+        if isinstance(step, dict) and step.keys() in ({"constant"}, {"version"}, {"rules", "otherwise"}):
             steps.append(step)
         elif isinstance(step, str | VersionRef):
             steps.append({"version": str(step)})

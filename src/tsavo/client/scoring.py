@@ -18,7 +18,7 @@ from tsavo.vocabulary import BadInput, Invalid, decision_id, parse_decision_id
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Metadata", "Scores", "counted_from", "metadata_of", "score"]
+__all__ = ["Metadata", "OutputTensor", "Scores", "counted_from", "metadata_of", "output_array", "score"]
 
 _CHUNK_ROWS: Final = 1000
 _SYSTEM: Final = ("decision_id", "version", "role", "flags")
@@ -32,7 +32,9 @@ class Metadata(msgspec.Struct):
     parameters: dict[str, Any] = {}
 
 
-class _Tensor(msgspec.Struct):
+class OutputTensor(msgspec.Struct):
+    """An output as the protocol writes it."""
+
     name: str
     datatype: str
     shape: list[int]
@@ -40,7 +42,7 @@ class _Tensor(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    outputs: list[_Tensor]
+    outputs: list[OutputTensor]
     parameters: dict[str, Any]
 
 
@@ -177,11 +179,11 @@ def _joined(answers: list[_Answer]) -> Scores:
         request, _ = parse_decision_id(told["decision_id"])
         rows = answer.outputs[0].shape[0]
         ids.extend(decision_id(request, row) for row in range(rows))
-        versions.extend([told["version"]] * rows)
-        roles.extend([told["role"]] * rows)
+        versions.extend(told.get("row_versions") or [told["version"]] * rows)
+        roles.extend(told.get("row_roles") or [told["role"]] * rows)
         flags.extend(_flags(told, rows))
         for output in answer.outputs:
-            parts.setdefault(output.name, []).append(_array(output))
+            parts.setdefault(output.name, []).append(output_array(output))
     outputs = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     return Scores(ids, outputs, versions, roles, flags)
 
@@ -201,7 +203,8 @@ _DTYPES: Final = {
 }
 
 
-def _array(output: _Tensor) -> npt.NDArray[Any]:
+def output_array(output: OutputTensor) -> npt.NDArray[Any]:
+    """An output as an array of its shape and type."""
     if output.datatype == "BYTES":
         array = np.empty(len(output.data), dtype=object)
         array[:] = output.data

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tsavo.vocabulary import Invalid, NotFound, Untrusted
 
-__all__ = ["Source", "code_commit", "read_source"]
+__all__ = ["Source", "code_commit", "hints_for", "read_source"]
 
 _GIT_SECONDS: Final = 5
 
@@ -27,6 +27,34 @@ class Source(NamedTuple):
     name: str
     content: Path | bytes
     hints: Mapping[str, Any] = {}
+
+
+def hints_for(
+    given: Source,
+    *,
+    task: str | None = None,
+    classes: Sequence[Any] | None = None,
+    columns: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
+    requirements: Sequence[str] = (),
+    python: str | None = None,
+) -> dict[str, Any]:
+    """What is said about a model, by the person before the object itself; what nobody says is left out."""
+    hints = {
+        **given.hints,
+        "task": task or given.hints.get("task"),
+        "classes": _plain(classes) or given.hints.get("classes"),
+        "names": columns or given.hints.get("names"),
+        "units": units,
+        "requirements": list(requirements),
+        "python": python,
+    }
+    return {key: value for key, value in hints.items() if value}
+
+
+def _plain(values: Sequence[Any] | None) -> list[Any] | None:
+    """Class labels as JSON has them: numpy's own kinds of numbers are none."""
+    return None if values is None else [getattr(value, "item", lambda kept=value: kept)() for value in values]
 
 
 def read_source(source: Any, *, trust: bool, tracking_uri: str | None = None) -> Source:

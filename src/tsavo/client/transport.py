@@ -19,7 +19,7 @@ from tsavo import vocabulary
 from tsavo.client.locating import nothing_runs
 from tsavo.vocabulary import Invalid, TsavoError, Unavailable
 
-__all__ = ["Transport"]
+__all__ = ["Transport", "rebuilt"]
 
 T = TypeVar("T")
 
@@ -108,6 +108,19 @@ class Transport:
             for piece in answer.iter_bytes():
                 file.write(piece)
 
+    def upload_lines(
+        self, path: str, files: dict[str, Any], fields: dict[str, str], kind: type[T] | Any
+    ) -> Iterator[Any]:
+        """POST files and fields (multipart); each line of the answer as `kind`, as it comes."""
+        # One part at least is a file, or the form would be sent in another way.
+        parts = {**{name: (None, text) for name, text in fields.items()}, **files}
+        with self._translated(path), self._http.stream("POST", path, files=parts) as answer:
+            if not answer.is_success:
+                answer.read()
+                raise _error(answer)
+            for line in answer.iter_lines():
+                yield self._decoded(line.encode(), kind)
+
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self._translated(path):
             answer = self._http.request(method, path, **options)
@@ -138,8 +151,11 @@ class Transport:
             ) from error
 
     def _decode(self, answer: httpx.Response, kind: Any) -> Any:
+        return self._decoded(answer.content, kind)
+
+    def _decoded(self, content: bytes, kind: Any) -> Any:
         try:
-            return msgspec.json.decode(answer.content, type=kind)
+            return msgspec.json.decode(content, type=kind)
         except msgspec.MsgspecError as error:
             raise Unavailable(
                 "the server's answer cannot be read",
@@ -166,8 +182,13 @@ def _error(answer: httpx.Response) -> TsavoError:
             expected="a Tsavo console",
             next_step="try again, and check the URL" if passing else "check the URL",
         )
-    error = kind(
-        str(told.get("reason") or told.get("detail") or answer.reason_phrase),
+    return rebuilt(told, answer.reason_phrase)
+
+
+def rebuilt(told: dict[str, Any], reason: str = "") -> TsavoError:
+    """The error that a problem document tells of."""
+    error = _KINDS.get(str(told.get("kind")), TsavoError)(
+        str(told.get("reason") or told.get("detail") or reason),
         field=told.get("field"),
         expected=told.get("expected"),
         next_step=told.get("next_step"),

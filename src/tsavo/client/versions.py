@@ -1,4 +1,4 @@
-"""What can be asked of registered versions: whether they still answer as they did, and to come out as a folder."""
+"""What can be asked of registered versions: which there are, whether they still answer as they did, and to come out."""
 
 from __future__ import annotations
 
@@ -7,13 +7,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from tsavo.client.ejecting import check_folder, unpack
 from tsavo.client.transport import Transport
-from tsavo.vocabulary import Page, Verification, VerifiedPage, VersionRef, check_name
+from tsavo.vocabulary import NotFound, Page, Verification, VerifiedPage, Version, VersionRef, check_name
 
 __all__ = ["VersionQuestions"]
 
 _A_PAGE: Final = 200
+
+
+_VERSIONS_A_PAGE: Final = 50
+
+
+class _Versions(msgspec.Struct):
+    versions: Page[Version]
 
 
 class VersionQuestions:
@@ -27,6 +36,30 @@ class VersionQuestions:
 
     def __init__(self, console: Transport) -> None:
         self._console = console
+
+    def newest(self, model: str) -> Version:
+        """The newest version of a model."""
+        version = next(self.versions(model), None)
+        if version is None:
+            raise NotFound(
+                "this model has no version yet", field="model", found=model, next_step="register one"
+            )
+        return version
+
+    def versions(self, model: str) -> Iterator[Version]:
+        """All versions of a model, newest first, page by page."""
+        path = f"/api/models/{check_name(model, 'model')}"
+        offset: int | None = 0
+        while offset is not None:
+            told = self._console.get(path, _Versions, offset=offset, limit=_VERSIONS_A_PAGE)
+            yield from told.versions.items
+            offset = told.versions.next_offset
+
+    def version(self, ref: str | VersionRef) -> Version:
+        """One version."""
+        parsed = VersionRef.parse(ref) if isinstance(ref, str) else ref
+        version: Version = self._console.get(f"/api/models/{parsed.model}/versions/{parsed.number}", Version)
+        return version
 
     def verify(self, version: str | VersionRef, *, requirements: Sequence[str] = ()) -> Verification:
         """Answer a version's golden rows again: does it still answer as it did at registration.

@@ -26,8 +26,8 @@ _TIMES: Final = {
 }
 _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
 _HEIGHT: Final = 150
-_ROLES: Final = ("champion", "fallback", "pinned", "shadow")
-_ROLE_COLORS: Final = ("accent", "alarm", "good", "quiet")
+_ROLES: Final = ("champion", "challenger", "fallback", "pinned", "shadow")
+_ROLE_COLORS: Final = ("accent", "good", "alarm", "muted", "quiet")
 _SUBJECT_COLORS: Final = ("accent", "quiet", "good", "alarm")
 # Below this there is nothing to see, and far above the line neither: the text has the figure.
 _LEAST_POWER, _MOST_POWER = -2.0, 20.0

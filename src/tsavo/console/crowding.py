@@ -60,6 +60,7 @@ class Line:
 
     def __init__(self, what: str, *, most: int, waiting: int) -> None:
         self._what, self._waiting = what, waiting
+        self.most = most
         self._threads = ThreadPoolExecutor(most, thread_name_prefix=what)
         self._inside = 0
 

@@ -24,7 +24,7 @@ from tsavo.vocabulary import (
     Unreadable,
 )
 
-__all__ = ["answer_error", "problem_bytes"]
+__all__ = ["answer_error", "problem_bytes", "problem_of"]
 
 _LOG: Final = logging.getLogger("tsavo.console")
 # The first class that fits decides, so the special ones come first.
@@ -48,9 +48,14 @@ def _status(error: TsavoError) -> tuple[int, str]:
 
 def problem_bytes(error: TsavoError) -> tuple[int, bytes]:
     """Status and body (``application/problem+json``)."""
+    told = problem_of(error)
+    return told["status"], msgspec.json.encode(told, enc_hook=str)
+
+
+def problem_of(error: TsavoError) -> dict[str, Any]:
+    """The problem document."""
     status, title = _status(error)
-    told: dict[str, Any] = {"type": f"tsavo:{error.kind}", "title": title, "status": status} | error.as_dict()
-    return status, msgspec.json.encode(told, enc_hook=str)
+    return {"type": f"tsavo:{error.kind}", "title": title, "status": status} | error.as_dict()
 
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

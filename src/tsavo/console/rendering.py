@@ -13,10 +13,11 @@ import jinja2
 import msgspec
 
 from tsavo.console.drawings import against_zero, evidence_share, on_scale
-from tsavo.vocabulary import Finding
+from tsavo.vocabulary import Condition, Finding, RulesFallback
 
 __all__ = ["environment"]
 
+_MOST_RULES_SAID: Final = 10
 _FOLDER: Final = Path(__file__).parent / "templates"
 _SUPERSCRIPTS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -40,6 +41,7 @@ def environment() -> jinja2.Environment:
         "latency": latency,
         "words": words,
         "size": size,
+        "rule_words": rule_words,
         "right_or_wrong": right_or_wrong,
         "evidence_share": lambda finding: evidence_share(most_evidence(finding), finding.threshold),
         "most_evidence": most_evidence,
@@ -83,6 +85,39 @@ def figure(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(figure(item) for item in value)
     return str(value)
+
+
+def rule_words(table: RulesFallback) -> str:
+    """A rule table as a person would say it.
+
+    >>> from tsavo.vocabulary import Condition, Rule
+    >>> young = Rule((Condition("age", at_least=18, below=25), Condition("city", one_of=("voi",))), {"value": 1})
+    >>> rule_words(RulesFallback((young,), {"value": 0}))
+    'where age is at least 18, below 25 and city is voi: value 1; else: value 0'
+    """
+
+    def outputs(values: Mapping[str, Any]) -> str:
+        return ", ".join(f"{name} {figure(value)}" for name, value in values.items())
+
+    rules = [
+        f"where {' and '.join(_condition_words(one) for one in rule.when)}: {outputs(rule.outputs)}"
+        for rule in table.rules[:_MOST_RULES_SAID]
+    ]
+    more = len(table.rules) - len(rules)
+    return "; ".join([*rules, *([f"{more:,} more"] if more else []), f"else: {outputs(table.otherwise)}"])
+
+
+def _condition_words(condition: Condition) -> str:
+    said = []
+    if condition.at_least is not None:
+        said.append(f"at least {figure(condition.at_least)}")
+    if condition.below is not None:
+        said.append(f"below {figure(condition.below)}")
+    if condition.one_of is not None:
+        said.append(" or ".join(map(figure, condition.one_of[:_MOST_RULES_SAID])))
+    if condition.missing is not None:
+        said.append("missing" if condition.missing else "there")
+    return f"{condition.column} is {', '.join(said)}"
 
 
 def moment(value: datetime | None) -> str:

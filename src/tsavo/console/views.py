@@ -7,11 +7,14 @@ from typing import Any
 
 import msgspec
 
+from tsavo.actions import find_drill_report
 from tsavo.alerts import count_open, list_alerts
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.workers import WorkerView, worker_of
 from tsavo.lake import Activity
 from tsavo.registry import (
+    count_members,
+    families_of,
     get_model,
     get_route,
     get_version,
@@ -19,8 +22,20 @@ from tsavo.registry import (
     list_routes,
     list_verifications,
     list_versions,
+    newest_versions,
+    routes_by_model,
 )
-from tsavo.vocabulary import Alert, Finding, Model, Page, Route, Verification, Version, VersionRef
+from tsavo.vocabulary import (
+    Alert,
+    DrillReport,
+    Finding,
+    Model,
+    Page,
+    Route,
+    Verification,
+    Version,
+    VersionRef,
+)
 
 __all__ = [
     "EndpointView",
@@ -38,6 +53,7 @@ __all__ = [
 ]
 
 _ACTIVE = timedelta(hours=24)
+_ROUTES_OF_A_MODEL = 3
 
 
 class OverviewRow(msgspec.Struct, frozen=True):
@@ -58,6 +74,10 @@ class EndpointView(msgspec.Struct, frozen=True):
     ----------
     worker
         How the Python worker of the champion is doing; ``None`` for a champion that is compiled.
+    members
+        How many members a family has; ``None`` for other endpoints.
+    drill
+        What the last fire drill of the present chain found.
     """
 
     route: Route
@@ -66,6 +86,8 @@ class EndpointView(msgspec.Struct, frozen=True):
     alerts: list[Alert]
     url: str
     worker: WorkerView | None = None
+    members: int | None = None
+    drill: DrillReport | None = None
 
 
 class ModelRow(msgspec.Struct, frozen=True):
@@ -78,11 +100,18 @@ class ModelRow(msgspec.Struct, frozen=True):
 
 
 class ModelView(msgspec.Struct, frozen=True):
-    """One model: a page of its versions, and the endpoints that it is the champion of."""
+    """One model: a page of its versions, the endpoints that it is the champion of, and in which families it answers.
+
+    Attributes
+    ----------
+    families
+        The family's name -> for how many of its segments.
+    """
 
     model: Model
     versions: Page[Version]
     endpoints: list[Route]
+    families: dict[str, int]
 
 
 class VersionView(Version, frozen=True, kw_only=True):
@@ -141,9 +170,17 @@ def endpoint_view(parts: ConsoleParts, endpoint: str) -> EndpointView:
         route = get_route(connection, endpoint)
         champion = get_version(connection, route.champion)
         alerts = list_alerts(connection, endpoint=endpoint, state="open", limit=50)
+        members = None if route.segments is None else count_members(connection, endpoint)
     worker = worker_of(parts.gateway_url, endpoint) if champion.runtime == "python" else None
     return EndpointView(
-        route, champion, parts.findings(endpoint), list(alerts.items), infer_url(parts, endpoint), worker
+        route,
+        champion,
+        parts.findings(endpoint),
+        list(alerts.items),
+        infer_url(parts, endpoint),
+        worker,
+        members,
+        find_drill_report(parts.plane, parts.home.drills, route),
     )
 
 
@@ -156,13 +193,13 @@ def model_rows(parts: ConsoleParts, *, search: str, offset: int, limit: int) -> 
     """A page of models with their newest versions."""
     with parts.plane.database.read() as connection:
         page = list_models(connection, search=search, offset=offset, limit=limit)
-        rows = []
-        for model in page.items:
-            versions = list_versions(connection, model.name, limit=1)
-            newest = versions.items[0] if versions.items else None
-            rows.append(
-                ModelRow(model, versions.total, newest, list_routes(connection, model=model.name, limit=3))
-            )
+        names = [model.name for model in page.items]
+        newest = newest_versions(connection, names)
+        routes = routes_by_model(connection, names, limit=_ROUTES_OF_A_MODEL)
+    rows = []
+    for model in page.items:
+        version, total = newest.get(model.name, (None, 0))
+        rows.append(ModelRow(model, total, version, routes[model.name]))
     return Page(items=tuple(rows), total=page.total, offset=page.offset, limit=page.limit)
 
 
@@ -173,6 +210,7 @@ def model_view(parts: ConsoleParts, name: str, *, offset: int, limit: int) -> Mo
             get_model(connection, name),
             list_versions(connection, name, offset=offset, limit=limit),
             list(list_routes(connection, model=name, limit=100).items),
+            families_of(connection, name),
         )
 
 

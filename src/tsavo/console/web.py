@@ -21,12 +21,13 @@ from tsavo.console.crowding import QUERIES
 from tsavo.console.declaring import checked, look
 from tsavo.console.drawings import trend_bars
 from tsavo.console.examples import curl_example
+from tsavo.console.families import asked_signature, everybody_example, family_members, family_view
 from tsavo.console.forms import FORM_ROUTES
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.series import WINDOWS, read_series
 from tsavo.console.views import endpoint_view, model_rows, model_view, overview, status_view, version_view
 from tsavo.governance import Right, list_audit
-from tsavo.registry import get_route, list_routes, route_history
+from tsavo.registry import get_route, list_members, list_routes, route_history
 from tsavo.vocabulary import AlertState, Invalid
 
 __all__ = ["WEB_ROUTES"]
@@ -91,6 +92,8 @@ def endpoint_page(
     view = endpoint_view(parts, endpoint)
     with parts.plane.database.read() as connection:
         history = route_history(connection, endpoint, limit=8)
+        family = view.route.segments is not None
+        members = list_members(connection, endpoint, limit=8) if family else None
     recent, _ = parts.lake.recent(endpoint, 8)
     now = parts.plane.clock.now()
     activity = parts.lake.activity([endpoint], now - _TRAFFIC)[endpoint]
@@ -98,16 +101,28 @@ def endpoint_page(
     context = {
         "view": view,
         "history": history,
+        "members": members,
         "recent": recent,
         "activity": activity,
         "charts": endpoint_charts(series, view.findings),
         "window": series.window,
         "windows": list(WINDOWS),
         "chosen": window or "",
-        "example": curl_example(view.url, view.champion.signature),
+        "example": curl_example(view.url, asked_signature(view.route, view.champion.signature, members)),
         "twin": f"/api/endpoints/{endpoint}",
     }
     return _page("endpoint.html", request, parts, **context)
+
+
+@look("/families/{endpoint:str}/members", include_in_schema=False)
+def members_page(
+    request: Request[Any, Any, Any], parts: ConsoleParts, endpoint: str, search: str = "", offset: int = 0
+) -> Template:
+    """A family's members, by segment."""
+    view = family_view(parts, endpoint)
+    page = family_members(parts, endpoint, search=search, offset=offset, limit=50)
+    example = everybody_example(parts, view)
+    return _page("members.html", request, parts, view=view, page=page, search=search, example=example)
 
 
 @look("/endpoints/{endpoint:str}/trend", include_in_schema=False)
@@ -244,6 +259,7 @@ WEB_ROUTES = checked(
     [
         home_page,
         endpoint_page,
+        members_page,
         trend_picture,
         decisions_page,
         decision_page,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from tsavo.endpoints.loaded import LoadedVersion
+from tsavo.endpoints.parts import Given, Part, merge
 from tsavo.vocabulary import (
     NUMPY_DTYPES,
     ConstantFallback,
@@ -23,11 +24,24 @@ from tsavo.vocabulary import (
     VersionRef,
 )
 
-__all__ = ["Answer", "check_wanted", "constant_outputs", "nothing_answers"]
+__all__ = ["Answer", "check_wanted", "constant_outputs", "nothing_answers", "together"]
+
+_RETRY_SECONDS: Final = 1.0
+# What is told of an answer whose rows were answered in several roles.
+_ROLES: Final[tuple[Role, ...]] = ("fallback", "challenger", "champion")
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What goes back to the caller; outputs are in the order of `signature.outputs`."""
+    """What goes back to the caller; outputs are in the order of `signature.outputs`.
+
+    Attributes
+    ----------
+    version, role
+        Who answered. Where that was not the same for all rows, the endpoint's champion, and the first of ``fallback``,
+        ``challenger`` and ``champion`` that answered any row.
+    row_versions, row_roles
+        Who answered each row, where that was not the same for all; else empty.
+    """
 
     request: str
     endpoint: str
@@ -38,6 +52,44 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     outputs: tuple[npt.NDArray[Any], ...]
     flags: tuple[str, ...]
     row_flags: dict[int, list[str]]
+    row_versions: tuple[VersionRef, ...] = ()
+    row_roles: tuple[Role, ...] = ()
+
+
+def together(
+    request: str,
+    route: Route,
+    signature: Signature,
+    rows: int,
+    parts: Sequence[Part],
+    given: Sequence[Given],
+    row_flags: dict[int, list[str]],
+) -> Answer:
+    """One answer from those that several versions gave for a part of the rows each; flags stand with their rows."""
+    versions = [route.champion] * rows
+    roles: list[Role] = ["champion"] * rows
+    flags = {row: list(told) for row, told in row_flags.items()}
+    for part, one in zip(parts, given, strict=True):
+        for row in range(rows) if part.places is None else part.places.tolist():
+            versions[row], roles[row] = one.ref, one.role
+            if one.flags:
+                flags[row] = [*one.flags, *flags.get(row, ())]
+    role: Role = next(role for role in _ROLES if role in roles)
+    outputs = merge(signature, rows, parts, given)
+    same = len(set(versions)) == 1
+    return Answer(
+        request,
+        route.endpoint,
+        versions[0] if same else route.champion,
+        role,
+        rows,
+        signature,
+        outputs,
+        (),
+        flags,
+        () if same else tuple(versions),
+        () if len(set(roles)) == 1 else tuple(roles),
+    )
 
 
 def check_wanted(signature: Signature, wanted: Sequence[str]) -> None:
@@ -67,7 +119,11 @@ def nothing_answers(route: Route, champion: LoadedVersion, why: str, cause: Exce
         return cause
     known = champion.failure if cause is None else cause
     retry_after = known.retry_after if isinstance(known, TsavoError) else None
-    if why == "plug" and route.plug is not None:
+    if why == "time-out":
+        reason = f"{champion.ref} took longer than the {route.limits.milliseconds} ms that '{route.endpoint}' allows"
+        mend = f"allow more with 'tsavo limit {route.endpoint} --milliseconds N', or give it a fallback"
+        retry_after = retry_after or _RETRY_SECONDS
+    elif why == "plug":
         reason = f"the plug of '{route.endpoint}' is pulled"
         mend = f"put it back with 'tsavo plug {route.endpoint} --off', or give it a fallback"
     else:

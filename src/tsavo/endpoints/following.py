@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -13,10 +13,10 @@ import msgspec
 from tsavo.endpoints.loaded import LoadedVersion
 from tsavo.endpoints.serving import DataPlane
 from tsavo.endpoints.shelf import VersionShelf
-from tsavo.registry import changed_routes, get_version, newest_revision
+from tsavo.registry import changed_members, changed_routes, get_version, newest_revision
 from tsavo.runtimes import PythonRuntime, Runtime, WorkerPool, load
 from tsavo.storage import ArtifactStore, Database
-from tsavo.vocabulary import Damaged, Route, Signature, TsavoError, Version, VersionRef
+from tsavo.vocabulary import Damaged, Member, Route, Signature, TsavoError, Version, VersionRef
 
 __all__ = ["RouteFollower", "version_loader"]
 
@@ -26,6 +26,14 @@ _MOST_AHEAD: Final = 50
 _MOST_SIGNATURES: Final = 2_000
 # How long an endpoint keeps its present champion while the next one is loaded in a worker process.
 _WARM_SECONDS: Final = 30.0
+
+
+class _Changes(NamedTuple):
+    """What changed, each in order of revision, and the revision up to which that is all."""
+
+    routes: list[Route]
+    members: list[Member]
+    revision: int
 
 
 class RouteFollower:
@@ -65,9 +73,13 @@ class RouteFollower:
 
     def read_all(self) -> None:
         """Read every route once, before the first request."""
-        while routes := self._newer():
-            self._plane.apply(routes)
-            self._revision = routes[-1].revision
+        while (changes := self._newer()) is not None:
+            self._plane.apply(changes.routes, changes.members)
+            self._revision = changes.revision
+
+    async def warm_up(self) -> None:
+        """Load what is to be kept in memory, before the first request."""
+        await asyncio.gather(*map(self._shelf.warm, self._shelf.kept), return_exceptions=True)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Follow from now on, in a thread of its own."""
@@ -84,7 +96,7 @@ class RouteFollower:
         failing = False
         while not self._stop.wait(self._every):
             try:
-                routes = self._newer()
+                changes = self._newer()
             except Exception as error:  # whatever it is, the present routes go on serving
                 if not failing:
                     self._report(error)
@@ -93,22 +105,33 @@ class RouteFollower:
             if failing:
                 self._report(None)
                 failing = False
-            if routes:
+            if changes is not None:
                 try:
-                    asyncio.run_coroutine_threadsafe(self._switch(routes), loop).result(timeout=60)
-                    self._revision = routes[-1].revision
+                    asyncio.run_coroutine_threadsafe(self._switch(changes), loop).result(timeout=60)
+                    self._revision = changes.revision
                 except RuntimeError:  # the loop is closing
                     return
                 except TimeoutError as error:
                     self._report(error)
 
-    def _newer(self) -> list[Route]:
+    def _newer(self) -> _Changes | None:
         with self._database.read() as connection:
             if newest_revision(connection) <= self._revision:
-                return []
-            return changed_routes(connection, self._revision, limit=_PAGE)
+                return None
+            routes = changed_routes(connection, self._revision, limit=_PAGE)
+            members = changed_members(connection, self._revision, limit=_PAGE)
+        # Behind the last of a full page there may be changes of this kind that come before those of the other.
+        found = [[route.revision for route in routes], [member.revision for member in members]]
+        ends = [revisions[-1] for revisions in found if len(revisions) >= _PAGE]
+        upto = min(ends) if ends else max(revisions[-1] for revisions in found if revisions)
+        return _Changes(
+            [route for route in routes if route.revision <= upto],
+            [member for member in members if member.revision <= upto],
+            upto,
+        )
 
-    async def _switch(self, routes: list[Route]) -> None:
+    async def _switch(self, changes: _Changes) -> None:
+        routes = changes.routes
         # A pulled plug waits for nothing but its fallback; other routes wait until what they name is loaded,
         # so that no request pays for it.
         needed: list[VersionRef] = []
@@ -117,6 +140,9 @@ class RouteFollower:
                 needed.extend(route.versions())
             else:
                 self._plane.apply([route])
+        off = [member for member in changes.members if member.plug is not None or member.version is None]
+        self._plane.apply([], off)
+        needed.extend(member.version for member in changes.members if member.version is not None)
         ahead = list(dict.fromkeys(needed))[:_MOST_AHEAD]
         await asyncio.gather(*(self._shelf.get(ref) for ref in ahead), return_exceptions=True)
         for ref in ahead:
@@ -129,6 +155,7 @@ class RouteFollower:
                 self._in_background(self._switch_when_warm(route))
             else:
                 self._plane.apply([route])
+        self._plane.apply([], changes.members)
         self._plane.forget_unused()
 
     def _is_cold(self, ref: VersionRef) -> bool:

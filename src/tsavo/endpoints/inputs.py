@@ -6,6 +6,7 @@ returns arrays of exactly the types the model was checked with, or an error that
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from tsavo.vocabulary import NUMPY_DTYPES, Batch, DType, Field, Invalid, Signatu
 __all__ = ["InputReader", "InputTensor"]
 
 _NUMBERS: Final = "iuf"
+_USUAL_NAME: Final = "input"
 # The largest integer below which every integer has a float64 of its own.
 _EXACT: Final = 2**53
 
@@ -53,8 +55,11 @@ class InputReader:
         self._fields = signature.inputs
         self._names = {field.name: position for position, field in enumerate(signature.inputs)}
         self._matrix_dtype = signature.matrix_dtype
+        # All columns of a matrix share one type; the name is for error messages only.
+        self._whole = msgspec.structs.replace(signature.inputs[0], name=_USUAL_NAME, nullable=True)
         self.max_rows = max_rows
-        self._never_missing = not any(field.nullable for field in signature.inputs)
+        kinds = {field.dtype == "string" for field in signature.inputs}
+        self._text_beside_others = len(kinds) > 1
         self._closed = [
             (position, field, frozenset(field.categories))
             for position, field in enumerate(signature.inputs)
@@ -81,26 +86,27 @@ class InputReader:
         if len(tensor.shape) != 2 or tensor.shape[1] != width:
             raise self._not_the_columns(tensor)
         rows = self._check_rows(tensor.shape[0], tensor.name)
-        if any(field.dtype == "string" for field in self._fields):
+        if self._text_beside_others:
             raise Invalid(
-                "a matrix cannot carry string columns",
+                "a matrix cannot carry strings beside other columns",
                 field=f"inputs.{tensor.name}",
                 found=f"one tensor of shape {list(tensor.shape)}",
                 expected=f"one tensor for each of {list(self._names)}",
             )
         values = _flat(tensor, rows * width)
         if self._matrix_dtype is None:
-            cells = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
-            table = cells.reshape(rows, width)
+            cells = values.tolist() if isinstance(values, np.ndarray) else values
             columns = [
-                self._column(field, table[:, position].tolist())
-                for position, field in enumerate(self._fields)
+                self._column(field, cells[position::width]) for position, field in enumerate(self._fields)
             ]
-            return Batch(rows, None, tuple(columns)), {}
-        # Names for error messages only; all columns share one type.
-        whole = msgspec.structs.replace(self._fields[0], name=tensor.name, nullable=True)
+            for field, column in zip(self._fields, columns, strict=True):
+                _check_missing(field, column)
+            return Batch(rows, None, tuple(columns)), self._unseen(columns)
+        whole = self._whole
+        if tensor.name != whole.name:
+            whole = msgspec.structs.replace(whole, name=tensor.name)
         matrix = np.ascontiguousarray(self._column(whole, values).reshape(rows, width))
-        if matrix.dtype.kind == "f" and not np.isfinite(matrix).all():
+        if matrix.dtype.kind == "f" and not _all_finite(matrix):
             for position, field in enumerate(self._fields):
                 _check_missing(field, matrix[:, position])
         return Batch(rows, matrix), {}
@@ -201,14 +207,11 @@ class InputReader:
     def _column(self, field: Field, values: list[Any] | npt.NDArray[Any]) -> npt.NDArray[Any]:
         if field.dtype == "string":
             return _strings(field, values)
-        if isinstance(values, np.ndarray):
-            array = values
-        else:
-            try:
-                array = np.array(values)
-            except (ValueError, OverflowError):
-                array = np.array(values, dtype=object)
-        if array.dtype.kind == "O" or array.dtype.kind not in _NUMBERS + "b":
+        try:
+            array = values if isinstance(values, np.ndarray) else np.array(values)
+        except (ValueError, OverflowError):  # lists of unlike lengths among the values
+            array = _numbers_with_missing(field, values)
+        if array.dtype.kind not in _NUMBERS + "b" or array.ndim != 1:
             array = _numbers_with_missing(field, values)
         return _cast(field, array)
 
@@ -247,8 +250,11 @@ def _flat(tensor: InputTensor, expected: int) -> list[Any] | npt.NDArray[Any]:
         return data.reshape(-1)
     if data and isinstance(data[0], list):
         flat: list[Any] = []
+        width = expected // len(data)
+        # Columns where rows should be would give as many values, at wrong places.
+        alike = len(data) == tensor.shape[0]
         for row in data:
-            if not isinstance(row, list) or (flat and len(row) * len(data) != expected):
+            if not alike or not isinstance(row, list) or len(row) != width:
                 raise _ragged(tensor, expected)
             flat.extend(row)
         data = flat
@@ -282,7 +288,11 @@ def _numbers_with_missing(field: Field, values: list[Any] | npt.NDArray[Any]) ->
     for row, value in enumerate(values):
         if value is None:
             missing = True
-        elif not isinstance(value, bool | int | float) or abs(value) >= 2**1023:
+        elif (
+            not isinstance(value, int | float)
+            or isinstance(value, bool) != (field.dtype == "bool")
+            or abs(value) > sys.float_info.max
+        ):
             raise _wrong_type(field, row, value)
     if missing and field.dtype not in ("float64", "float32"):
         row = next(row for row, value in enumerate(values) if value is None)
@@ -332,6 +342,11 @@ def _whole_numbers(field: Field, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         row = int(np.argmax(bad))
         raise _wrong_type(field, row, array[row].item())
     return array
+
+
+def _all_finite(values: npt.NDArray[Any]) -> bool:
+    # Of the ways to ask, numpy begins this one soonest; a row is too short for anything else to matter.
+    return bool(np.count_nonzero(np.isfinite(values)) == values.size)
 
 
 def _check_missing(field: Field, column: npt.NDArray[Any]) -> None:

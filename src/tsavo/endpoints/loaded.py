@@ -18,6 +18,8 @@ __all__ = ["LoadedVersion", "project"]
 
 # A prediction that is expected to take longer than this goes to a thread, so that others are not kept waiting.
 _INLINE_MICROSECONDS: Final = 2_000.0
+# So many of the threads may be busy with one version; what comes on top waits for its own kind.
+_THREADS_OF_ONE: Final = 2
 _READY: Final = RuntimeState("ready")
 # Of the signature, the reader and the rest; more for many columns and categories.
 _OWN_BYTES: Final = 16 << 10
@@ -62,6 +64,7 @@ class LoadedVersion:
         self._threads = threads
         self.bytes = 0 if self._worker is not None else _own_bytes(version.signature)
         self.shared_bytes = session_bytes(version.artifact_bytes) if isinstance(runtime, Runtime) else 0
+        self._turns = asyncio.Semaphore(_THREADS_OF_ONE)
         # Unknown at first, and then taken to be slow.
         self._microseconds_per_row = _INLINE_MICROSECONDS + 1
 
@@ -73,8 +76,9 @@ class LoadedVersion:
         if batch.rows * self._microseconds_per_row <= _INLINE_MICROSECONDS:
             outputs = self._predict(batch)
         else:
-            loop = asyncio.get_running_loop()
-            outputs = await loop.run_in_executor(self._threads, self._timed, batch)
+            async with self._turns:
+                loop = asyncio.get_running_loop()
+                outputs = await loop.run_in_executor(self._threads, self._timed, batch)
             return outputs
         self._learn(started, batch.rows)
         return outputs

@@ -37,6 +37,8 @@ DATATYPES: Final[dict[str, _Element]] = {
     "FP16": np.dtype("<f2"),
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
+    # Triton's: the upper half of a 32-bit float. Raw only.
+    "BF16": np.dtype("<u2"),
     "BYTES": "bytes",
 }
 """Datatype of the protocol -> how one element lies in a raw tensor."""
@@ -130,6 +132,8 @@ def from_raw(
     >>> tensor = from_raw("age", "INT16", [2], bytes([31, 0, 0, 1]), "inputs.age")
     >>> tensor.data.tolist()
     [31, 256]
+    >>> from_raw("size", "BF16", [1], bytes([0x20, 0xC0]), "inputs.size").data.tolist()
+    [-2.5]
     >>> from_raw("city", "BYTES", [1], b"\x03\x00\x00\x00voi", "inputs.city").data
     ['voi']
     """
@@ -146,6 +150,8 @@ def from_raw(
             expected=f"{count * element.itemsize} bytes for {datatype} {list(sizes)}",
         )
     array = np.frombuffer(raw, element)
+    if datatype == "BF16":
+        return InputTensor(name, sizes, (array.astype(np.uint32) << 16).view(np.float32))
     if element.kind == "b":
         _check_truth(array.view(np.uint8), field)
     if not (array.flags.aligned and array.dtype.isnative):

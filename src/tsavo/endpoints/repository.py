@@ -16,9 +16,16 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from tsavo.endpoints.serving import DataPlane
-from tsavo.vocabulary import Route, VersionRef
+from tsavo.vocabulary import Refused, Route, VersionRef
 
-__all__ = ["IndexEntry", "IndexState", "repository_index", "version_numbers"]
+__all__ = [
+    "IndexEntry",
+    "IndexState",
+    "load_refusal",
+    "repository_index",
+    "unload_refusal",
+    "version_numbers",
+]
 
 IndexState: TypeAlias = Literal["READY", "LOADING", "UNAVAILABLE"]
 # So many endpoints are looked at before others get their turn on the event loop: well below a millisecond.
@@ -77,3 +84,25 @@ def _entry(plane: DataPlane, route: Route, ref: VersionRef) -> IndexEntry:
     elif known.name == "idle":
         reason = reason or "the next request loads it"
     return IndexEntry(route.endpoint, str(ref.number), state, reason)
+
+
+def load_refusal(route: Route) -> Refused:
+    """Why a caller cannot load an endpoint, and what to do instead."""
+    return Refused(
+        "versions are loaded by the first request for them, and which serve is for the control plane to say",
+        field="load",
+        found=route.endpoint,
+        next_step=f"put a version on it with 'tsavo deploy {route.champion.model} --endpoint {route.endpoint}'",
+    )
+
+
+def unload_refusal(route: Route) -> Refused:
+    """Why a caller cannot unload an endpoint, and what to do instead."""
+    model, endpoint = route.champion.model, route.endpoint
+    return Refused(
+        "versions are let go of when others need the room, and which serve is for the control plane to say",
+        field="unload",
+        found=endpoint,
+        next_step=f"deploy another version with 'tsavo deploy {model}@V --endpoint {endpoint}', "
+        f"or switch it off with 'tsavo plug {endpoint}'",
+    )

@@ -6,43 +6,69 @@ the answer, from a bounded queue, and can neither slow nor break it.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
 import numpy.typing as npt
 
-from tsavo.endpoints.answers import Answer, check_wanted, constant_outputs, nothing_answers
+from tsavo.endpoints.answering import Answering
+from tsavo.endpoints.answers import Answer, check_wanted, nothing_answers, together
+from tsavo.endpoints.drills import DrillBook
+from tsavo.endpoints.infer_all import FamilyScoring
 from tsavo.endpoints.inputs import InputTensor
-from tsavo.endpoints.loaded import LoadedVersion, project
+from tsavo.endpoints.lanes import Lane
+from tsavo.endpoints.loaded import LoadedVersion
+from tsavo.endpoints.parts import (
+    Given,
+    Part,
+    divide,
+    key_texts,
+    spoken_signature,
+    take_key,
+    take_rows,
+)
+from tsavo.endpoints.recording import Recorder, part_records, record, shadow_record
+from tsavo.endpoints.route_table import RouteTable
 from tsavo.endpoints.shadows import ShadowQueue, ShadowWork
 from tsavo.endpoints.shelf import VersionShelf
 from tsavo.endpoints.statistics import Statistics
 from tsavo.runtimes import RuntimeState
 from tsavo.vocabulary import (
     Batch,
-    ConstantFallback,
-    DecisionRecord,
+    Member,
     NotFound,
+    Overloaded,
     Route,
     Signature,
-    Tensor,
+    TsavoError,
+    Version,
     VersionRef,
-    encode_record,
-    input_tensors,
 )
 
-__all__ = ["DataPlane", "Recorder"]
+if TYPE_CHECKING:
+    from tsavo.journal import KeptReply
 
-_MICROSECOND: Final = 1_000
+__all__ = ["DataPlane"]
+
+_ANY_NUMBER: Final = 1 << 62
+# Parts of a request between which others get their turn on the event loop.
+_PARTS_AT_ONCE: Final = 32
+
+_Keeping: TypeAlias = "Callable[[Answer], Awaitable[KeptReply]]"
 
 
-class Recorder(Protocol):
-    """The journal, as far as serving needs it."""
+class _Asked(msgspec.Struct, frozen=True, gc=False):
+    """A request on its way; see `DataPlane.infer`."""
 
-    def append(self, payload: bytes) -> Any:
-        """An awaitable that is done when `payload` is on disk."""
-        ...
+    tensors: Sequence[InputTensor]
+    wanted: Sequence[str] | None
+    caller: str
+    key: str
+    trace: str
+    reply: _Keeping | None
+    started: int
 
 
 class DataPlane:
@@ -58,6 +84,11 @@ class DataPlane:
         Sources of request ids (UUIDv7) and of time.
     statistics
         Counts what is done here; by default in this process alone.
+    concurrent
+        Requests that one endpoint may have worked on at the same time where its route does not say: fewer than the
+        gateway takes in altogether, so that a slow endpoint leaves room for the others.
+    drills
+        Fire drills that are under way.
     """
 
     def __init__(
@@ -67,93 +98,83 @@ class DataPlane:
         new_id: Callable[[], str],
         nanoseconds: Callable[[], int],
         statistics: Statistics | None = None,
+        *,
+        concurrent: int = _ANY_NUMBER,
+        drills: DrillBook | None = None,
     ) -> None:
-        self._shelf = shelf
+        self.shelf = shelf
         self._journal = journal
         self._new_id = new_id
         self._nanoseconds = nanoseconds
         self.statistics = Statistics() if statistics is None else statistics
-        self._routes: dict[str, Route] = {}
-        self._coming: dict[str, Route] = {}
-        # How many routes name a version, and those that some route named before.
-        self._named: Counter[VersionRef] = Counter()
-        self._once_named: set[VersionRef] = set()
+        self._drills = DrillBook(shelf, nanoseconds) if drills is None else drills
+        self._table = RouteTable(shelf, concurrent=concurrent)
+        self._answering = Answering(shelf)
+        self.families = FamilyScoring(
+            self._table, shelf, self._answering, journal, new_id, nanoseconds, self.statistics
+        )
         self._shadows = ShadowQueue(
             shelf, self._record_shadow, lambda endpoint: self.statistics.of(endpoint).skipped()
         )
 
     def announce(self, routes: Iterable[Route]) -> None:
         """These routes are about to be followed: what they name is not forgotten."""
-        for route in routes:
-            self._replace(self._coming, route)
+        self._table.announce(routes)
 
-    def apply(self, routes: Iterable[Route]) -> None:
-        """Follow these routes from the next request on. A route already known at a newer revision stays."""
+    def apply(self, routes: Sequence[Route], members: Iterable[Member] = ()) -> None:
+        """Follow these from the next request on. What is already known at a newer revision stays."""
+        self._table.apply(routes, members)
         for route in routes:
-            present = self._routes.get(route.endpoint)
-            if present is None or present.revision < route.revision:
-                self._replace(self._routes, route)
-            coming = self._coming.get(route.endpoint)
-            if coming is not None and coming.revision <= route.revision:
-                del self._coming[route.endpoint]
-                self._name(coming, -1)
+            self._drills.follow(route)
 
     def forget_unused(self) -> None:
-        """Let go of versions that no route names any more."""
-        self._shelf.forget(ref for ref in self._once_named if ref not in self._named)
-        self._once_named.clear()
-
-    def _replace(self, routes: dict[str, Route], route: Route) -> None:
-        before = routes.get(route.endpoint)
-        routes[route.endpoint] = route
-        self._name(route, 1)
-        if before is not None:
-            self._name(before, -1)
-
-    def _name(self, route: Route, change: int) -> None:
-        # Counted, because looking through ten thousand routes at each change would hold up the requests.
-        for ref in route.versions():
-            self._named[ref] += change
-            if not self._named[ref]:
-                del self._named[ref]
-                self._once_named.add(ref)
+        """Let go of versions that nothing names any more."""
+        self._table.forget_unused()
 
     @property
     def endpoints(self) -> int:
         """How many endpoints there are."""
-        return len(self._routes)
+        return len(self._table)
 
     def has(self, endpoint: str) -> bool:
         """Whether there is such an endpoint."""
-        return endpoint in self._routes
+        return endpoint in self._table
 
     def names(self, *, after: str = "", limit: int) -> list[str]:
         """The first `limit` names of endpoints behind `after`, in alphabetical order."""
-        return sorted(name for name in self._routes if name > after)[:limit]
+        return sorted(name for name in self._table.names() if name > after)[:limit]
 
     def route(self, endpoint: str) -> Route:
         """The route of `endpoint`; raise `NotFound` when there is none."""
-        route = self._routes.get(endpoint)
-        if route is None:
-            raise NotFound(
-                "there is no such endpoint",
-                field="endpoint",
-                found=endpoint,
-                next_step="see 'tsavo ls' for what there is, or make one with 'tsavo deploy'",
-            )
-        return route
+        return self._table.lane(endpoint).route
 
     def routes(self) -> list[Route]:
         """The routes of all endpoints, as they are now."""
-        return list(self._routes.values())
+        return self._table.routes()
+
+    def members(self, endpoint: str) -> Mapping[str, Member]:
+        """Segments of a family by the text of their value; one without a version was taken out."""
+        return self._table.lane(endpoint).members
 
     def state(self, ref: VersionRef) -> RuntimeState:
         """How a version is doing in this process; asking neither loads it nor counts as asking for it."""
-        return self._shelf.state(ref)
+        return self.shelf.state(ref)
 
     async def champion(self, endpoint: str) -> LoadedVersion:
         """The champion of `endpoint`, whose signature is what callers speak."""
-        return await self._shelf.get(self.route(endpoint).champion)
+        return await self.shelf.get(self.route(endpoint).champion)
+
+    async def spoken(self, endpoint: str) -> Signature:
+        """What callers of `endpoint` send and get: the champion's signature, with the key where it is a family."""
+        return self.described(endpoint, await self.champion(endpoint)).signature
+
+    def described(self, endpoint: str, loaded: LoadedVersion) -> Version:
+        """A version of `endpoint` as its callers see it: the champion of a family takes the key as well."""
+        route = self.route(endpoint)
+        if route.segments is None or loaded.ref != route.champion:
+            return loaded.version
+        spoken = spoken_signature(loaded.signature, route.segments)
+        return msgspec.structs.replace(loaded.version, signature=spoken)
 
     async def infer(
         self,
@@ -163,6 +184,9 @@ class DataPlane:
         wanted: Sequence[str] | None = None,
         caller: str = "",
         pin: int | None = None,
+        key: str = "",
+        trace: str = "",
+        reply: _Keeping | None = None,
     ) -> Answer:
         """Score one request; when this returns, its decisions are on disk.
 
@@ -172,6 +196,12 @@ class DataPlane:
             Output names that the caller asked for; checked here, before anything is scored.
         pin
             Number of the one version of the route that is to answer, for tests: nothing falls back for it.
+        key
+            What the caller wants to be assigned by, where traffic is divided by such a key.
+        trace
+            The trace that the request belongs to, kept with its decisions: 32 hexadecimal digits.
+        reply
+            Makes of the answer what is kept beside its decisions, on disk together with them.
 
         Raises
         ------
@@ -183,69 +213,117 @@ class DataPlane:
         started = self._nanoseconds()
         statistics = self.statistics
         try:
-            route = self.route(endpoint)
+            lane = self._table.lane(endpoint)
         except NotFound as error:
             statistics.unknown(error)
             raise
+        asked = _Asked(tensors, wanted, caller, key, trace, reply, started)
+        try:
+            lane.enter()
+        except Overloaded as error:
+            statistics.failed(endpoint, lane.route.champion, error, started, started)
+            raise
         statistics.in_flight += 1
         try:
-            return await self._infer(route, tensors, wanted, caller, pin, started)
+            if pin is not None:
+                return await self._infer_pinned(lane.route, pin, asked)
+            return await self._infer(lane, asked)
         except Exception as error:
-            statistics.failed(endpoint, route.champion, error, started, self._nanoseconds())
+            statistics.failed(endpoint, lane.route.champion, error, started, self._nanoseconds())
             raise
         finally:
+            lane.leave()
             statistics.in_flight -= 1
 
-    async def _infer(
-        self,
-        route: Route,
-        tensors: Sequence[InputTensor],
-        wanted: Sequence[str] | None,
-        caller: str,
-        pin: int | None,
-        started: int,
-    ) -> Answer:
-        if pin is not None:
-            return await self._infer_pinned(route, pin, tensors, wanted, caller, started)
-        endpoint = route.endpoint
-        champion = self._shelf.ready(route.champion) or await self._shelf.get(route.champion)
-        if wanted is not None:
-            check_wanted(champion.signature, wanted)
-        batch, row_flags = champion.reader.read(tensors)
-        read = self._nanoseconds()
+    async def _infer(self, lane: Lane, asked: _Asked) -> Answer:
+        route = lane.route
+        champion = self.shelf.ready(route.champion) or await self.shelf.get(route.champion)
+        signature = champion.signature
+        if asked.wanted is not None:
+            check_wanted(signature, asked.wanted)
         request = self._new_id()
-        if route.plug is None and champion.failure is None:
-            try:
-                outputs = await champion.predict(batch)
-            except (
-                Exception
-            ) as error:  # a model may fail in any way on a row; then the fallback chain answers
-                answer = await self._fall_back(route, champion, batch, request, row_flags, "error", error)
-            else:
-                answer = Answer(
-                    request,
-                    endpoint,
-                    route.champion,
-                    "champion",
-                    batch.rows,
-                    champion.signature,
-                    outputs,
-                    (),
-                    row_flags,
-                )
+        if lane.plain:
+            batch, row_flags = champion.reader.read(asked.tensors)
+            parts = [Part(route.champion, "champion", off="" if route.plug is None else "plug")]
         else:
-            why = "plug" if route.plug is not None else "error"
-            answer = await self._fall_back(route, champion, batch, request, row_flags, why)
-        scored = self._nanoseconds()
-        await self._journal.append(self._record(answer, champion.signature, batch, caller, started, scored))
-        self.statistics.of(answer.endpoint).answered(
-            answer.version, answer.role, answer.rows, started, read, scored, self._nanoseconds()
+            batch, row_flags, parts = _divided(lane, champion, request, asked)
+        read = self._nanoseconds()
+        if len(parts) == 1:
+            part = parts[0]
+            try:
+                first = await self._answering.give(lane, champion, batch, part)
+            except TsavoError:
+                self._drill(route, signature, batch, None)
+                raise
+            scored = self._nanoseconds()
+            answer = Answer(
+                request,
+                route.endpoint,
+                first.ref,
+                first.role,
+                batch.rows,
+                first.signature,
+                first.outputs,
+                first.flags,
+                row_flags,
+            )
+            payload = record(
+                answer, signature, batch, asked.caller, asked.started, scored, asked.trace, part.segment
+            )
+            await self._keep((payload,), answer, asked)
+        else:
+            given = await self._give_each(lane, champion, batch, parts)
+            scored = self._nanoseconds()
+            answer = together(request, route, signature, batch.rows, parts, given, row_flags)
+            payloads = part_records(
+                answer,
+                row_flags,
+                signature,
+                batch,
+                parts,
+                given,
+                asked.caller,
+                asked.started,
+                scored,
+                asked.trace,
+            )
+            await self._keep(payloads, answer, asked)
+        self.statistics.of(route.endpoint).answered(
+            answer.version, answer.role, answer.rows, asked.started, read, scored, self._nanoseconds()
         )
-        if route.challengers:
+        if route.drill is not None:
+            self._drill(route, signature, batch, answer)
+        if lane.shadows:
             self._shadows.offer(
-                ShadowWork(request, started, endpoint, champion.signature, batch, caller), route.challengers
+                ShadowWork(request, asked.started, route.endpoint, signature, batch, asked.caller),
+                lane.shadows,
             )
         return answer
+
+    def _drill(self, route: Route, signature: Signature, batch: Batch, answer: Answer | None) -> None:
+        drill = self._drills.of(route.endpoint)
+        if drill is not None:
+            drill.offer(signature, batch, answer)
+
+    async def _give_each(
+        self, lane: Lane, champion: LoadedVersion, batch: Batch, parts: Sequence[Part]
+    ) -> list[Given]:
+        # All that is cold is loaded at once; whether that worked is seen part by part.
+        cold = {part.ref for part in parts if not part.off and self.shelf.ready(part.ref) is None}
+        if cold:
+            await asyncio.gather(*(self.shelf.get(ref) for ref in cold), return_exceptions=True)
+        given = []
+        for at, part in enumerate(parts):
+            if at % _PARTS_AT_ONCE == _PARTS_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            given.append(await self._answering.give(lane, champion, take_rows(batch, part.places), part))
+        return given
+
+    async def _keep(self, payloads: Sequence[bytes], answer: Answer, asked: _Asked) -> None:
+        if asked.reply is None:
+            await self._journal.append(*payloads)
+        else:
+            await self._journal.append(*payloads, reply=await asked.reply(answer))
 
     def pinned(self, endpoint: str, number: int) -> VersionRef:
         """The version of this number that the route names; raise `NotFound` when it names none."""
@@ -263,21 +341,13 @@ class DataPlane:
 
     async def version(self, endpoint: str, number: int) -> LoadedVersion:
         """That version, loaded; what it raises is as for `pinned`."""
-        return await self._shelf.get(self.pinned(endpoint, number))
+        return await self.shelf.get(self.pinned(endpoint, number))
 
-    async def _infer_pinned(
-        self,
-        route: Route,
-        number: int,
-        tensors: Sequence[InputTensor],
-        wanted: Sequence[str] | None,
-        caller: str,
-        started: int,
-    ) -> Answer:
+    async def _infer_pinned(self, route: Route, number: int, asked: _Asked) -> Answer:
         version = await self.version(route.endpoint, number)
-        if wanted is not None:
-            check_wanted(version.signature, wanted)
-        batch, row_flags = version.reader.read(tensors)
+        if asked.wanted is not None:
+            check_wanted(version.signature, asked.wanted)
+        batch, row_flags = version.reader.read(asked.tensors)
         read = self._nanoseconds()
         # A pulled plug is off for everybody; the versions beside the champion are not what it was pulled for.
         if route.plug is not None and version.ref == route.champion:
@@ -298,86 +368,22 @@ class DataPlane:
             row_flags,
         )
         scored = self._nanoseconds()
-        await self._journal.append(self._record(answer, version.signature, batch, caller, started, scored))
+        payload = record(answer, version.signature, batch, asked.caller, asked.started, scored, asked.trace)
+        await self._keep((payload,), answer, asked)
         self.statistics.of(answer.endpoint).answered(
-            answer.version, answer.role, answer.rows, started, read, scored, self._nanoseconds()
+            answer.version, answer.role, answer.rows, asked.started, read, scored, self._nanoseconds()
         )
         return answer
 
     async def close(self) -> None:
-        """Finish the shadow work that was accepted."""
+        """Finish the shadow work that was accepted, and end drills."""
+        await self._drills.close()
         await self._shadows.close()
 
     @property
     def shadows_skipped(self) -> int:
         """Requests that a shadow did not score because its queue was full."""
         return self._shadows.skipped
-
-    async def _fall_back(
-        self,
-        route: Route,
-        champion: LoadedVersion,
-        batch: Batch,
-        request: str,
-        row_flags: dict[int, list[str]],
-        why: str,
-        cause: Exception | None = None,
-    ) -> Answer:
-        flags = (f"fallback:{why}",)
-        for step in route.fallback:
-            if isinstance(step, ConstantFallback):
-                outputs = constant_outputs(champion.signature, step, batch.rows)
-                return Answer(
-                    request,
-                    route.endpoint,
-                    route.champion,
-                    "fallback",
-                    batch.rows,
-                    champion.signature,
-                    outputs,
-                    (*flags, "constant"),
-                    row_flags,
-                )
-            try:
-                other = await self._shelf.get(step.version)
-                outputs = await other.predict(project(batch, champion.signature, other.signature))
-            except Exception:  # noqa: S112 -- any failure of this step means the next one answers
-                continue
-            return Answer(
-                request,
-                route.endpoint,
-                step.version,
-                "fallback",
-                batch.rows,
-                other.signature,
-                outputs,
-                flags,
-                row_flags,
-            )
-        raise nothing_answers(route, champion, why, cause)
-
-    def _record(
-        self, answer: Answer, spoken: Signature, batch: Batch, caller: str, started: int, scored: int
-    ) -> bytes:
-        if answer.signature is not spoken:
-            batch = project(batch, spoken, answer.signature)
-        return encode_record(
-            DecisionRecord(
-                request=answer.request,
-                time=started,
-                endpoint=answer.endpoint,
-                model=answer.version.model,
-                version=answer.version.number,
-                role=answer.role,
-                rows=batch.rows,
-                latency_us=(scored - started) // _MICROSECOND,
-                inputs=input_tensors(batch.matrix, batch.columns),
-                outputs=tuple(Tensor.of(output) for output in answer.outputs),
-                flags=answer.flags,
-                row_flags=answer.row_flags,
-                caller=caller,
-            )
-        )
 
     async def _record_shadow(
         self,
@@ -387,18 +393,22 @@ class DataPlane:
         outputs: tuple[npt.NDArray[Any], ...],
         microseconds: int,
     ) -> None:
-        record = DecisionRecord(
-            request=work.request,
-            time=work.time,
-            endpoint=work.endpoint,
-            model=shadow.ref.model,
-            version=shadow.ref.number,
-            role="shadow",
-            rows=batch.rows,
-            latency_us=microseconds,
-            inputs=input_tensors(batch.matrix, batch.columns),
-            outputs=tuple(Tensor.of(output) for output in outputs),
-            caller=work.caller,
-        )
-        await self._journal.append(encode_record(record))
-        self.statistics.of(work.endpoint).shadowed(batch.rows)
+        await self._journal.append(shadow_record(work, shadow, batch, outputs, microseconds))
+
+
+def _divided(
+    lane: Lane, champion: LoadedVersion, request: str, asked: _Asked
+) -> tuple[Batch, dict[int, list[str]], list[Part]]:
+    segments = lane.route.segments
+    if segments is None:
+        batch, row_flags = champion.reader.read(asked.tensors)
+        keys = None
+    else:
+        tensors, chooser = take_key(asked.tensors, segments, champion.signature)
+        batch, row_flags = champion.reader.read(tensors)
+        keys = key_texts(chooser, segments, champion.signature, batch)
+    return (
+        batch,
+        row_flags,
+        divide(lane, request, batch, champion.signature, keys, asked.key, asked.caller),
+    )

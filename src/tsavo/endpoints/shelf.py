@@ -46,6 +46,7 @@ class VersionShelf:
         # Versions with the same artifact share it.
         self._sharing: Counter[str] = Counter()
         self._unreturned = 0
+        self._kept: Counter[VersionRef] = Counter()
         self.bytes = 0
         self.evictions = 0
 
@@ -89,6 +90,21 @@ class VersionShelf:
         """Have the version in memory, also where that is a worker process."""
         await (await self.get(ref)).warm()
 
+    def keep(self, ref: VersionRef) -> None:
+        """Do not let go of this version to make room for others; it takes its part of the budget all the same."""
+        self._kept[ref] += 1
+
+    def keep_no_longer(self, ref: VersionRef) -> None:
+        """Take back one `keep`."""
+        self._kept[ref] -= 1
+        if not self._kept[ref]:
+            del self._kept[ref]
+
+    @property
+    def kept(self) -> list[VersionRef]:
+        """Versions that are kept in memory, once they are there."""
+        return list(self._kept)
+
     def forget(self, refs: Iterable[VersionRef]) -> None:
         """Let go of versions that no route names any more."""
         before = self.bytes
@@ -123,7 +139,7 @@ class VersionShelf:
                 return
             # What lives in a worker process takes no room here. What is let go serves the next one to be loaded, so
             # it is not given back to the system.
-            if ref != but and self._ready[ref].bytes:
+            if ref != but and ref not in self._kept and self._ready[ref].bytes:
                 self.evictions += 1
                 self._let_go(self._ready.pop(ref))
 

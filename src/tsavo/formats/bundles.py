@@ -102,6 +102,9 @@ def _check(entries: list[zipfile.ZipInfo]) -> None:
     if len(entries) > MAX_ENTRIES or claimed > MAX_UNPACKED:
         raise _too_large(f"{claimed} bytes in {len(entries)} entries")
     for entry in entries:
+        if entry.header_offset < 0:
+            # zipfile works it out from other fields, and would look for the entry before the file's beginning.
+            raise zipfile.BadZipFile("an entry lies before the beginning of the archive")
         reason = _odd(entry.filename.removesuffix("/")) or _odd_kind(entry)
         if reason is not None:
             raise Invalid(

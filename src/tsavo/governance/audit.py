@@ -71,7 +71,7 @@ def list_audit(
     query = sa.select(_audit).order_by(_audit.c.id.desc())
     if subject is not None:
         query = query.where(_audit.c.subject == subject)
-    return page_of(connection, query, _entry, offset=offset, limit=limit)
+    return page_of(connection, query, _entry, offset=offset, limit=limit, key=_audit.c.id)
 
 
 def _entry(row: sa.Row[Any]) -> AuditEntry:

@@ -65,6 +65,8 @@ _TABLE: Final[dict[str, str]] = {
     "RepositoryIndexRequest": "repository_name:string=1 ready:bool=2",
     "RepositoryIndexResponse": "models:RepositoryIndexResponse.ModelIndex*=1",
     "RepositoryIndexResponse.ModelIndex": "name:string=1 version:string=2 state:string=3 reason:string=4",
+    "RepositoryModelLoadRequest": "repository_name:string=1 model_name:string=2",
+    "RepositoryModelUnloadRequest": "repository_name:string=1 model_name:string=2",
 }
 
 _FieldProto = descriptor_pb2.FieldDescriptorProto

@@ -1,12 +1,13 @@
 """What the calls of the Open Inference Protocol's service answer.
 
-Each takes a decoded request and who calls, and returns a message or raises one of the vocabulary's errors.
+Each takes a decoded request and what came with it, and returns a message or raises one of the vocabulary's errors.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -14,15 +15,22 @@ import numpy.typing as npt
 
 from tsavo.endpoints import Answer, DataPlane, LoadedVersion
 from tsavo.endpoints.open_tensors import datatype_of
-from tsavo.endpoints.repository import repository_index, version_numbers
+from tsavo.endpoints.repository import (
+    load_refusal,
+    repository_index,
+    unload_refusal,
+    version_numbers,
+)
 from tsavo.grpc.messages import message
+from tsavo.grpc.metadata import Asked
 from tsavo.grpc.models import configuration, shape_of, statistics
 from tsavo.grpc.tensors import read_inputs, write_contents, write_raw
+from tsavo.journal import KeptReply
 from tsavo.vocabulary import Invalid, NotFound, Output, decision_id
 
 __all__ = ["Call", "Calls"]
 
-_Respond: TypeAlias = Callable[[Any, str], Awaitable[Any]]
+_Respond: TypeAlias = Callable[[Any, Asked], Awaitable[Any]]
 _InferResponse: Final = message("ModelInferResponse")
 _NUMBER: Final = re.compile("[0-9]{1,18}")
 # Who is idle is loaded by the next request.
@@ -65,26 +73,41 @@ class Calls:
             "ModelReady": self._model_ready,
             "ModelStatistics": self._model_statistics,
             "RepositoryIndex": self._repository_index,
+            "RepositoryModelLoad": self._load,
+            "RepositoryModelUnload": self._unload,
             "ServerLive": self._server_live,
             "ServerMetadata": self._server_metadata,
             "ServerReady": self._server_ready,
         }
         return tuple(Call(name, message(f"{name}Request"), respond) for name, respond in named.items())
 
-    async def _model_infer(self, request: Any, caller: str) -> Any:
+    async def _model_infer(self, request: Any, asked: Asked) -> Any:
         tensors, raw = read_inputs(request)
         wanted = _wanted(request)
-        answer = await self._plane.infer(
+        infer = partial(
+            self._plane.infer,
             request.model_name,
             tensors,
             wanted=wanted,
-            caller=caller,
+            caller=asked.caller,
             pin=self._pin(request.model_name, request.model_version),
+            key=asked.split_key,
+            trace="" if asked.trace is None else asked.trace.trace_id,
         )
-        return _response(answer, request, wanted, raw)
+        take_down = asked.keep
+        if take_down is None:
+            return _response(await infer(), request, wanted, raw)
+        written: list[Any] = []
 
-    async def _model_metadata(self, request: Any, _caller: str) -> Any:
-        version = (await self._version_of(request)).version
+        async def keep(answer: Answer) -> KeptReply:
+            written.append(_response(answer, request, wanted, raw))
+            return take_down(written[0].SerializeToString())
+
+        await infer(reply=keep)
+        return written[0]
+
+    async def _model_metadata(self, request: Any, _asked: Asked) -> Any:
+        version = self._plane.described(request.name, await self._version_of(request))
         numbers = version_numbers(self._plane.route(request.name))
         described = message("ModelMetadataResponse")(
             name=request.name,
@@ -98,7 +121,7 @@ class Calls:
                 )
         return described
 
-    async def _model_ready(self, request: Any, _caller: str) -> Any:
+    async def _model_ready(self, request: Any, _asked: Asked) -> Any:
         try:
             version = await self._version_of(request)
         except NotFound:
@@ -106,30 +129,36 @@ class Calls:
             return message("ModelReadyResponse")(ready=False)
         return message("ModelReadyResponse")(ready=version.state.name in _CAN_ANSWER)
 
-    async def _server_live(self, _request: Any, _caller: str) -> Any:
+    async def _server_live(self, _request: Any, _asked: Asked) -> Any:
         return message("ServerLiveResponse")(live=True)
 
-    async def _server_ready(self, _request: Any, _caller: str) -> Any:
+    async def _server_ready(self, _request: Any, _asked: Asked) -> Any:
         return message("ServerReadyResponse")(ready=self.ready)
 
-    async def _server_metadata(self, _request: Any, _caller: str) -> Any:
+    async def _server_metadata(self, _request: Any, _asked: Asked) -> Any:
         return message("ServerMetadataResponse")(name="tsavo", version=self._version, extensions=EXTENSIONS)
 
-    async def _model_config(self, request: Any, _caller: str) -> Any:
-        version = (await self._version_of(request)).version
+    async def _model_config(self, request: Any, _asked: Asked) -> Any:
+        version = self._plane.described(request.name, await self._version_of(request))
         return message("ModelConfigResponse")(config=configuration(request.name, version))
 
-    async def _model_statistics(self, request: Any, _caller: str) -> Any:
+    async def _model_statistics(self, request: Any, _asked: Asked) -> Any:
         pin = self._pin(request.name, request.version) if request.name else None
         return await statistics(self._plane, request.name, pin)
 
-    async def _repository_index(self, request: Any, _caller: str) -> Any:
+    async def _repository_index(self, request: Any, _asked: Asked) -> Any:
         response = message("RepositoryIndexResponse")()
         for entry in await repository_index(self._plane, ready=request.ready):
             response.models.add(
                 name=entry.name, version=entry.version, state=entry.state, reason=entry.reason
             )
         return response
+
+    async def _load(self, request: Any, _asked: Asked) -> Any:
+        raise load_refusal(self._plane.route(request.model_name))
+
+    async def _unload(self, request: Any, _asked: Asked) -> Any:
+        raise unload_refusal(self._plane.route(request.model_name))
 
     async def _version_of(self, request: Any) -> LoadedVersion:
         """The version that a request about a model means: the one it names, else the champion."""
@@ -196,6 +225,10 @@ def _response(answer: Answer, request: Any, wanted: list[str] | None, raw: bool)
     parameters["flags"].string_param = ",".join(answer.flags)
     if answer.row_flags:
         parameters["row_flags"].string_param = msgspec.json.encode(answer.row_flags).decode()
+    if answer.row_versions:
+        parameters["row_versions"].string_param = ",".join(map(str, answer.row_versions))
+    if answer.row_roles:
+        parameters["row_roles"].string_param = ",".join(answer.row_roles)
     for output, values in _chosen(answer, wanted):
         tensor = response.outputs.add(
             name=output.name, datatype=datatype_of(output.dtype), shape=values.shape

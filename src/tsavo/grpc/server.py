@@ -11,18 +11,24 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeAlias
 
 import grpc  # type: ignore[import-untyped]
+import msgspec
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from tsavo.endpoints import DataPlane
+from tsavo.endpoints.retries import Keeping, Replayed, Retries, digest_of
 from tsavo.grpc.messages import SERVICE
+from tsavo.grpc.metadata import REPLAYED, Asked, read_metadata, trace_metadata
 from tsavo.grpc.open_inference import Call, Calls
+from tsavo.grpc.reading import Reading
 from tsavo.grpc.statuses import code_of, details_of, trailers_of
 from tsavo.vocabulary import TsavoError, Unavailable, Unreadable
 
 __all__ = ["Door"]
 
-_Answer: TypeAlias = Callable[[bytes, Any], Awaitable[bytes]]
-_CALLER: Final = "x-tsavo-caller"
+_Answer: TypeAlias = Callable[[Any, Any], Awaitable[bytes]]
+_SLOW_MESSAGES: Final = 8
+_MESSAGE_SECONDS: Final = 60.0
+_SCORES: Final = "ModelInfer"
 
 
 class Admission(Protocol):
@@ -58,6 +64,12 @@ class Door:
         Counts what is held.
     report
         Told of a fault of our own (not of the caller's), off the request's way.
+    retries
+        Answers requests with a key once; without it, keys are not looked at.
+    slow_messages
+        Messages that may take longer than a second to arrive, at the same time: each is held up to `max_message`.
+    message_seconds
+        That a message may take to arrive.
     """
 
     def __init__(
@@ -69,12 +81,17 @@ class Door:
         max_calls: int,
         admission: Admission,
         report: Callable[[BaseException], None],
+        retries: Retries | None = None,
+        slow_messages: int = _SLOW_MESSAGES,
+        message_seconds: float = _MESSAGE_SECONDS,
     ) -> None:
         self._calls = Calls(plane, version)
         self._max_calls = max_calls
         self._admission = admission
         self._report = report
+        self._retries = retries
         self._max_message = max_message
+        self._reading = Reading(slow=slow_messages, seconds=message_seconds)
         self._server: Any = None
 
     async def open(self, address: str) -> None:
@@ -88,7 +105,8 @@ class Door:
             maximum_concurrent_rpcs=self._max_calls,
         )
         handlers = {
-            call.name: grpc.unary_unary_rpc_method_handler(self._answering(call))
+            # To a client this is a call of one message; to us the message is ours to wait for.
+            call.name: grpc.stream_unary_rpc_method_handler(self._answering(call))
             for call in self._calls.table()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
@@ -126,12 +144,24 @@ class Door:
     def _answering(self, call: Call) -> _Answer:
         parse = call.request.FromString
         respond = call.respond
+        reading = self._reading
+        retries = self._retries if call.name == _SCORES else None
 
-        async def answer(body: bytes, context: Any) -> bytes:
+        async def answer(_messages: Any, context: Any) -> bytes:
+            asked = read_metadata(context.invocation_metadata())
+            told = trace_metadata(asked.trace)
             try:
+                body = await reading.read(context)
                 with self._admitted(len(body)):
-                    response = await respond(parse(body), _caller(context))
-                    encoded: bytes = response.SerializeToString()
+                    request = parse(body)
+                    if asked.key is None or retries is None:
+                        response = await respond(request, asked)
+                        encoded: bytes = response.SerializeToString()
+                    else:
+                        encoded, more = await _respond_once(retries, call, request, asked, asked.key)
+                        told += more
+                    if told:
+                        context.set_trailing_metadata(told)
                     return encoded
             except DecodeError:
                 refusal: TsavoError = Unreadable(
@@ -144,15 +174,26 @@ class Door:
                 refusal = TsavoError(
                     "Tsavo failed on this request", next_step="see the gateway's log, and run 'tsavo doctor'"
                 )
-            await context.abort(code_of(refusal), details_of(refusal), trailers_of(refusal))
+            await context.abort(code_of(refusal), details_of(refusal), told + trailers_of(refusal))
             raise refusal
 
         return answer
 
 
-def _caller(context: Any) -> str:
-    """Who calls, as far as the caller says: kept with the decision, cut to 100 characters."""
-    for name, value in context.invocation_metadata() or ():
-        if name == _CALLER:
-            return str(value)[:100]
-    return ""
+async def _respond_once(
+    retries: Retries, call: Call, request: Any, asked: Asked, key: str
+) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+    """The answer, or the one that the same request got before; and what is said with it."""
+    # Written anew, because the entries of a map may come in any order.
+    message = request.SerializeToString(deterministic=True)
+    digest = await digest_of(b"grpc", call.name.encode(), message)
+
+    async def act(keeping: Keeping) -> bytes:
+        response = await call.respond(request, msgspec.structs.replace(asked, keep=keeping.keep))
+        if keeping.kept is not None:
+            return keeping.kept.reply
+        encoded: bytes = response.SerializeToString()
+        return encoded
+
+    given = await retries.once(request.model_name, asked.caller, key, digest, act)
+    return (given.reply, REPLAYED) if isinstance(given, Replayed) else (given, ())

@@ -1,13 +1,24 @@
 """The durable log of a serving node: what is in it was recorded, and what is not was never answered.
 
-What comes in: encoded records, as bytes whose meaning is not known here, one file a writer. What goes out: a
-future that is done when the bytes are on disk; and, to readers in other processes, records in order under numbers
-that never repeat. It must never report as recorded what a power cut could take away, read a record's content,
-or import the rooms that do.
+What comes in: encoded records, as bytes whose meaning is not known here, one file a writer, and replies to keep
+beside them for a while. What goes out: a future that is done when the bytes are on disk; and, to other processes,
+records in order under numbers that never repeat, and replies by their keys. It must never report as recorded what a
+power cut could take away, read a record's content, or import the rooms that do.
 """
 
 from tsavo.journal.files import journals
 from tsavo.journal.reader import Entries, Journal, JournalSize
+from tsavo.journal.replies import KeptReplies, KeptReply
+from tsavo.journal.reservations import Reservations
 from tsavo.journal.writer import JournalWriter
 
-__all__ = ["Entries", "Journal", "JournalSize", "JournalWriter", "journals"]
+__all__ = [
+    "Entries",
+    "Journal",
+    "JournalSize",
+    "JournalWriter",
+    "KeptReplies",
+    "KeptReply",
+    "Reservations",
+    "journals",
+]

@@ -1,9 +1,9 @@
 """The journal's file: one SQLite database a writer, in write-ahead mode.
 
-Two tables: ``records(seq, payload)`` and ``meta(name, value)`` with the journal's own id. ``seq`` is AUTOINCREMENT,
-so a number never comes back after its record was trimmed; readers rely on that to know what they have seen.
-The id is made with the file: a file that is deleted and made anew is another journal, and offsets into the old
-one do not apply to it.
+Three tables: ``records(seq, payload)``, ``meta(name, value)`` with the journal's own id, and ``replies``, which
+`tsavo.journal.replies` explains. ``seq`` is AUTOINCREMENT, so a number never comes back after its record was trimmed;
+readers rely on that to know what they have seen. The id is made with the file: a file that is deleted and made anew is
+another journal, and offsets into the old one do not apply to it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from tsavo.vocabulary import Damaged, Unavailable
 
-__all__ = ["SUFFIX", "connect", "create", "journal_id", "journals", "remove", "unavailable"]
+__all__ = ["SUFFIX", "connect", "create", "journal_id", "journals", "remove", "unavailable", "unreadable"]
 
 SUFFIX: Final = ".db"
 
@@ -69,6 +69,11 @@ def create(path: Path) -> str:
         connection.execute(
             "CREATE TABLE IF NOT EXISTS records (seq INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL)"
         )
+        # Files of earlier releases have no replies. `total` counts the bytes of all replies up to each.
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS replies (place INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, "
+            "time INTEGER NOT NULL, digest BLOB NOT NULL, total INTEGER NOT NULL, reply BLOB NOT NULL)"
+        )
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('journal_id', ?)", (str(uuid.uuid4()),))
         connection.execute("COMMIT")
         identity = journal_id(connection, path)
@@ -117,6 +122,16 @@ def unavailable(path: Path, error: Exception) -> Unavailable:
         expected="a disk with free space and a file that this user may write",
         next_step="make room or mend the disk; recording resumes by itself. 'tsavo doctor' shows more",
         retry_after=1.0,
+    )
+
+
+def unreadable(path: Path, error: Exception) -> Unavailable:
+    """What a failed look into the file means, with SQLite's own reason."""
+    return Unavailable(
+        f"the journal cannot be read ({error})",
+        field="journal",
+        found=str(path),
+        next_step="check the file's owner and run 'tsavo doctor'",
     )
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
 
-from tsavo.journal.files import connect, journal_id, remove, unavailable
+from tsavo.journal.files import connect, journal_id, remove, unavailable, unreadable
 from tsavo.journal.release import Presence, released, write_release
-from tsavo.vocabulary import Conflict, NotFound, Unavailable
+from tsavo.vocabulary import Conflict, NotFound
 
 __all__ = ["Entries", "Journal", "JournalSize"]
 
@@ -167,9 +167,9 @@ def _open_for_reading(path: Path) -> tuple[sqlite3.Connection, tempfile.Temporar
                 shutil.copy(file, copy.name)
             return _connect(Path(copy.name, path.name), "mode=rw"), copy
         except (sqlite3.Error, OSError):
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
     except sqlite3.Error as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
@@ -186,12 +186,3 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _unreadable(path: Path, error: Exception) -> Unavailable:
-    return Unavailable(
-        f"the journal cannot be read ({error})",
-        field="journal",
-        found=str(path),
-        next_step="check the file's owner and run 'tsavo doctor'",
-    )

@@ -4,10 +4,11 @@ Appends run on the event loop's thread and cost a queue entry and a future. One 
 commits it as one transaction, and wakes the loop once. While that fsync runs, the next group gathers; so a busy
 gateway pays for a fraction of an fsync a request and a quiet one waits for one fsync.
 
-The same thread removes the records that readers have released, a few after each group and more when it is idle.
+The same thread removes the records that readers have released, some between groups and more when it is idle.
 
 A group is one ``INSERT`` with as many rows as there are records, not one a record: each step of SQLite lets go of
-Python's global lock, and taking it back from a busy event loop can cost milliseconds.
+Python's global lock, and taking it back from a busy event loop can cost milliseconds. Replies that are kept beside
+records are a second ``INSERT`` of the same transaction, in groups that have any.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import sqlite3
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from tsavo.journal.files import connect, create, remove, unavailable
 from tsavo.journal.release import Presence, released
+from tsavo.journal.replies import Aging, KeptReply, insert_replies
 from tsavo.vocabulary import Overloaded, TsavoError, Unavailable
 
 __all__ = ["JournalWriter"]
@@ -31,12 +34,26 @@ __all__ = ["JournalWriter"]
 # Rows in one INSERT; a larger group takes several of them in one transaction.
 _ROWS_A_STATEMENT: Final = 256
 _LARGEST_GROUP: Final = 4096
-# How often the thread looks for newly released records, and how many it removes at once: after a group at least twice
-# as many as came in, so that it always catches up.
+# How often the thread looks for newly released records, and how many it removes at once: at least twice as many as came
+# in, so that it always catches up.
 _LOOK_SECONDS: Final = 0.2
 _REMOVED_AT_ONCE: Final = 128
+# Records between which nothing is removed while it is busy: every statement has the thread wait for the global lock.
+_BETWEEN_REMOVALS: Final = 512
 
-_Waiting: TypeAlias = "tuple[bytes, asyncio.Future[None]]"
+
+class _Extra(NamedTuple):
+    """What few appends bring beside their first record."""
+
+    more: tuple[bytes, ...]
+    reply: KeptReply | None
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.more)) + (0 if self.reply is None else len(self.reply.reply))
+
+
+_Waiting: TypeAlias = "tuple[bytes, asyncio.Future[None], _Extra | None]"
 
 
 class JournalWriter:
@@ -48,9 +65,22 @@ class JournalWriter:
         The file; made when it is not there. Raises `Unavailable` when that cannot be done.
     max_pending, max_pending_bytes
         Most records, and bytes of records, that wait for the disk; what comes on top is `Overloaded`.
+    reply_seconds, reply_bytes
+        How long replies are kept, and how many bytes of them; the oldest go first.
+    nanoseconds
+        The time, in nanoseconds since 1970 UTC, by which replies grow old.
     """
 
-    def __init__(self, path: Path, *, max_pending: int = 8192, max_pending_bytes: int = 256 << 20) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_pending: int = 8192,
+        max_pending_bytes: int = 256 << 20,
+        reply_seconds: float = 600.0,
+        reply_bytes: int = 256 << 20,
+        nanoseconds: Callable[[], int] = time.time_ns,
+    ) -> None:
         self.path = path
         self.journal_id = create(path)
         self.failure: Unavailable | None = None
@@ -58,7 +88,7 @@ class JournalWriter:
         self._max_bytes = max_pending_bytes
         self._queue: deque[_Waiting] = deque()
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._awake = False
+        self._called = False
         self._closing = False
         # Each of the next three is changed by one thread alone, so that no lock is needed.
         self._bytes_in = 0
@@ -68,6 +98,10 @@ class JournalWriter:
         self._released = 0
         self._removed = 0
         self._look_at = 0.0
+        self._aging = Aging(seconds=reply_seconds, most_bytes=reply_bytes)
+        self._nanoseconds = nanoseconds
+        # Whether there may be replies that are too old.
+        self._more_old = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
@@ -87,8 +121,15 @@ class JournalWriter:
         self._thread = threading.Thread(target=self._run, name=f"journal {self.path.name}", daemon=True)
         self._thread.start()
 
-    def append(self, payload: bytes) -> asyncio.Future[None]:
+    def append(self, payload: bytes, *more: bytes, reply: KeptReply | None = None) -> asyncio.Future[None]:
         """Record `payload`; call it on the loop's thread.
+
+        Parameters
+        ----------
+        more
+            Records that belong to it: either all are on disk, or none is.
+        reply
+            Kept with them, on the same terms.
 
         Returns
         -------
@@ -106,16 +147,23 @@ class JournalWriter:
         loop = self._loop
         if loop is None or self._closing:
             raise _closed(self.path)
-        if len(self._queue) >= self._max_pending or self._bytes_in - self._bytes_out + len(
-            payload
-        ) > self._max_bytes > len(payload):
+        size = len(payload)
+        extra: _Extra | None = None
+        if more or reply is not None:
+            extra = _Extra(more, reply)
+            size += extra.size
+        if len(self._queue) >= self._max_pending or (
+            self._bytes_in - self._bytes_out + size > self._max_bytes > size
+        ):
             raise _overloaded(self.pending)
         future: asyncio.Future[None] = loop.create_future()
-        self._bytes_in += len(payload)
-        self._queue.append((payload, future))
-        if not self._awake:
-            self._awake = True
-            self._wake.put(None)
+        self._bytes_in += size
+        self._queue.append((payload, future, extra))
+        if not self._called:
+            self._called = True
+            # Not before everything that is ready on the loop has run: what that appends is of the same group, and the
+            # thread does not fight with it for the global lock.
+            loop.call_soon(self._call)
         return future
 
     def append_blocking(self, payload: bytes) -> None:
@@ -144,65 +192,92 @@ class JournalWriter:
             _abandon(self._direct)
             self._direct = None
 
+    def _call(self) -> None:
+        """Wake the thread; on the loop's thread."""
+        self._called = False
+        self._wake.put(None)
+
     def _run(self) -> None:
         queue = self._queue
+        unlooked = 0
         while True:
+            # Read before the queue is: what was appended before closing is committed.
+            closing = self._closing
+            if not closing:
+                self._rest()
             if not queue:
-                self._awake = False
-                # Looked at once more: an append just before the line above has not put a token.
-                if not queue:
-                    if self._closing:
-                        return
-                    self._rest()
-                self._awake = True
+                if closing:
+                    return
                 continue
             self._in_flight = min(len(queue), _LARGEST_GROUP)
             group = [queue.popleft() for _ in range(self._in_flight)]
             self._commit(group)
-            self._remove_released(2 * len(group))
+            unlooked += len(group)
+            if unlooked >= _BETWEEN_REMOVALS:
+                self._remove(2 * unlooked)
+                unlooked = 0
 
     def _rest(self) -> None:
-        """Wait for an append, or look after released records."""
+        """Wait for an append, or look after what is to be removed."""
+        behind = self._removed < self._released or self._more_old
         try:
-            self._wake.get(timeout=0.0 if self._removed < self._released else _LOOK_SECONDS)
+            self._wake.get(timeout=0.0 if behind else _LOOK_SECONDS)
+            while not self._wake.empty():
+                self._wake.get_nowait()
         except Empty:
-            self._remove_released(_REMOVED_AT_ONCE)
+            self._remove(_REMOVED_AT_ONCE)
 
-    def _remove_released(self, rows: int) -> None:
-        """Remove some of the records that readers no longer need; a failure here concerns no append."""
+    def _remove(self, rows: int) -> None:
+        """Remove some of the records that readers no longer need, and of the replies that are too old.
+
+        A failure here concerns no append.
+        """
         now = time.monotonic()
         if now >= self._look_at:
             self._released = released(self.path, self.journal_id)
+            self._more_old = self._aging.any
             self._look_at = now + _LOOK_SECONDS
-        if self._removed >= self._released:
+        if self._removed >= self._released and not self._more_old:
             return
         try:
-            if self._connection is None:
-                self._connection = connect(self.path, "FULL")
+            connection = self._connected()
             # A removal that a power cut undoes is done again: it need not wait for the disk.
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            if remove(self._connection, self._released, max(rows, _REMOVED_AT_ONCE)) < rows:
+            connection.execute("PRAGMA synchronous=NORMAL")
+            if self._removed < self._released and (
+                remove(connection, self._released, max(rows, _REMOVED_AT_ONCE)) < rows
+            ):
                 self._removed = self._released
-            self._connection.execute("PRAGMA synchronous=FULL")
+            if self._more_old:
+                self._more_old = self._aging.remove(connection, self._nanoseconds(), rows)
+            connection.execute("PRAGMA synchronous=FULL")
         except sqlite3.Error:
             _abandon(self._connection)
             self._connection = None
             self._removed = self._released
+            self._more_old = False
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = connect(self.path, "FULL")
+            self._aging.begin(self._connection)
+        return self._connection
 
     def _commit(self, group: list[_Waiting]) -> None:
-        payloads = [payload for payload, _ in group]
+        payloads, replies, size = _contents(group)
         failure: Unavailable | None = None
         try:
-            if self._connection is None:
-                self._connection = connect(self.path, "FULL")
-            _insert(self._connection, payloads)
+            connection = self._connected()
+            if replies:
+                self._aging.added(_insert_with(connection, payloads, replies, self._aging.total))
+            else:
+                _insert(connection, payloads)
         except (sqlite3.Error, OSError, MemoryError) as error:
             # A connection that met an I/O error may hold half a transaction: the next group starts on a new one.
             _abandon(self._connection)
             self._connection = None
             failure = unavailable(self.path, error)
         self.failure = failure
-        self._bytes_out += sum(map(len, payloads))
+        self._bytes_out += size
         # Before anybody is told: who awaits the last record must not find it pending still.
         self._in_flight = 0
         loop = self._loop
@@ -217,11 +292,11 @@ class JournalWriter:
 def _settle(group: list[_Waiting], failure: Unavailable | None) -> None:
     """Resolve the futures of a group, on the loop's thread; a caller may have gone meanwhile."""
     if failure is None:
-        for _, future in group:
+        for _, future, _ in group:
             if not future.done():
                 future.set_result(None)
         return
-    for _, future in group:
+    for _, future, _ in group:
         if not future.done():
             future.set_exception(failure)
 
@@ -231,22 +306,47 @@ def _statement(rows: int) -> str:
     return "INSERT INTO records (payload) VALUES " + ",".join(["(?)"] * rows)  # noqa: S608 -- marks only
 
 
+def _contents(group: list[_Waiting]) -> tuple[list[bytes], list[KeptReply], int]:
+    """The records of a group in order, the replies to keep, and the bytes of both."""
+    payloads = [payload for payload, _, _ in group]
+    extras = [extra for _, _, extra in group if extra is not None]
+    size = sum(map(len, payloads))
+    if not extras:
+        return payloads, [], size
+    payloads = []
+    for payload, _, extra in group:
+        payloads.append(payload)
+        if extra is not None:
+            payloads.extend(extra.more)
+    replies = [extra.reply for extra in extras if extra.reply is not None]
+    return payloads, replies, size + sum(extra.size for extra in extras)
+
+
 def _insert(connection: sqlite3.Connection, payloads: list[bytes]) -> None:
     """One transaction, on disk when this returns."""
     if len(payloads) <= _ROWS_A_STATEMENT:
         # Outside BEGIN a statement is its own transaction: one step of SQLite writes, commits and syncs.
         connection.execute(_statement(len(payloads)), payloads)
         return
+    _insert_with(connection, payloads, (), 0)
+
+
+def _insert_with(
+    connection: sqlite3.Connection, payloads: list[bytes], replies: Sequence[KeptReply], total: int
+) -> int:
+    """One transaction of several statements; return the new total of replies (see `insert_replies`)."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         for start in range(0, len(payloads), _ROWS_A_STATEMENT):
             part = payloads[start : start + _ROWS_A_STATEMENT]
             connection.execute(_statement(len(part)), part)
+        total = insert_replies(connection, replies, total)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    return total
 
 
 def _abandon(connection: sqlite3.Connection | None) -> None:

@@ -95,7 +95,7 @@ def system_rows(entries: Sequence[Decided]) -> pa.Table:
     records = [entry.record for entry in entries]
     columns = [
         pa.array(
-            [f"{record.request}:{row}" for record in records for row in range(record.rows)], pa.string()
+            [f"{record.request}:{number}" for record in records for number in record.numbers], pa.string()
         ),
         spread([record.time // _MICRO for record in records], TIME),
         spread([record.endpoint for record in records], pa.string()),

@@ -19,7 +19,7 @@ from tsavo.lake import Lake
 from tsavo.monitors.kinds import Monitor, MonitorContext, MonitorPoint, default_monitors, restore
 from tsavo.registry import get_version
 from tsavo.storage import ArtifactStore, Clock, Connection, Database, JsonText, UtcDateTime, metadata
-from tsavo.vocabulary import Finding, Route, Version
+from tsavo.vocabulary import Finding, Route, Version, VersionRef
 
 __all__ = ["Watch", "findings_of"]
 
@@ -144,14 +144,14 @@ class Watch:
         if champion.reference is not None:
             reference = pq.read_table(io.BytesIO(self._artifacts.get(champion.reference.digest)))
             target = champion.reference.target
-        challenger = route.challengers[0].version if route.challengers else None
+        shadows = _shadows(route)
         return MonitorContext(
             endpoint=route.endpoint,
             version=champion.ref,
             signature=champion.signature,
             reference=reference,
             target=target,
-            challenger=challenger,
+            challenger=shadows[0] if shadows else None,
         )
 
     def _save(self, endpoint: str, watched: _Watched) -> None:
@@ -188,8 +188,12 @@ def findings_of(database: Database, endpoint: str) -> list[Finding]:
 
 
 def _watching(route: Route) -> str:
-    challengers = "+".join(str(challenger.version) for challenger in route.challengers)
-    return f"{route.champion}|{challengers}"
+    return f"{route.champion}|{'+'.join(map(str, _shadows(route)))}"
+
+
+def _shadows(route: Route) -> list[VersionRef]:
+    """Challengers that score what the champion answers; those with a share answer other requests."""
+    return [challenger.version for challenger in route.challengers if challenger.mode == "shadow"]
 
 
 def _as_row(point: MonitorPoint) -> dict[str, Any]:

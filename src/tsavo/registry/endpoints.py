@@ -7,7 +7,8 @@ revisions become visible in order and none is ever missed.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -23,9 +24,16 @@ __all__ = [
     "get_route",
     "list_routes",
     "newest_revision",
+    "next_revision",
     "route_history",
+    "routes_by_model",
+    "routes_of",
     "save_route",
 ]
+
+
+# Names in one question to the database; both engines take many more.
+_AT_ONCE: Final = 5_000
 
 
 def find_route(connection: Connection, endpoint: str) -> Route | None:
@@ -61,7 +69,7 @@ def save_route(connection: Connection, route: Route) -> Route:
         When the route was changed meanwhile.
     """
     check_name(route.endpoint, "endpoint")
-    revision = _next_revision(connection)
+    revision = next_revision(connection)
     saved = msgspec.structs.replace(route, revision=revision)
     values = {
         "revision": revision,
@@ -101,8 +109,37 @@ def list_routes(
         query = query.where(endpoints.c.model == model)
     if plugged is not None:
         query = query.where(endpoints.c.plugged == plugged)
-    query = query.order_by(endpoints.c.name if order == "name" else endpoints.c.revision.desc())
-    return page_of(connection, query, _route, offset=offset, limit=limit)
+    key = endpoints.c.name if order == "name" else endpoints.c.revision
+    query = query.order_by(key if order == "name" else key.desc())
+    return page_of(connection, query, _route, offset=offset, limit=limit, key=key)
+
+
+def routes_of(connection: Connection, names: Iterable[str]) -> list[Route]:
+    """Present routes of those of these endpoints that exist, by name."""
+    wanted = sorted(set(names))
+    found: list[Route] = []
+    for start in range(0, len(wanted), _AT_ONCE):
+        query = sa.select(endpoints.c.route).where(endpoints.c.name.in_(wanted[start : start + _AT_ONCE]))
+        found.extend(row.route for row in connection.execute(query.order_by(endpoints.c.name)))
+    return found
+
+
+def routes_by_model(connection: Connection, models: Sequence[str], *, limit: int) -> dict[str, Page[Route]]:
+    """For each of `models` the first routes, by endpoint name, that it is the champion of."""
+    mine = (endpoints.c.model, endpoints.c.name, endpoints.c.route)
+    place = sa.func.row_number().over(partition_by=endpoints.c.model, order_by=endpoints.c.name)
+    total = sa.func.count().over(partition_by=endpoints.c.model)
+    numbered = sa.select(*mine, place.label("place"), total.label("total")).where(
+        endpoints.c.model.in_(models)
+    )
+    table = numbered.subquery()
+    query = sa.select(table.c.model, table.c.route, table.c.total).where(table.c.place <= limit)
+    items: dict[str, list[Route]] = {model: [] for model in models}
+    totals = dict.fromkeys(models, 0)
+    for row in connection.execute(query.order_by(table.c.model, table.c.place)):
+        items[row.model].append(row.route)
+        totals[row.model] = row.total
+    return {model: Page(tuple(items[model]), totals[model], 0, limit) for model in models}
 
 
 def route_history(connection: Connection, endpoint: str, *, offset: int = 0, limit: int = 50) -> Page[Route]:
@@ -118,16 +155,17 @@ def changed_routes(connection: Connection, after: int, *, limit: int = 2000) -> 
 
 
 def newest_revision(connection: Connection) -> int:
-    """The revision of the latest change anywhere; 0 when there was none."""
-    newest = sa.select(sa.func.coalesce(sa.func.max(endpoints.c.revision), 0))
+    """The revision of the latest change of a route or a member anywhere; 0 when there was none."""
+    newest = sa.select(counters.c.value).where(counters.c.name == "route_revision")
     return int(connection.execute(newest).scalar_one())
 
 
-def _next_revision(connection: Connection) -> int:
+def next_revision(connection: Connection, count: int = 1) -> int:
+    """Take `count` revisions and return the last; others who want one wait until this transaction is over."""
     counted = (
         counters.update()
         .where(counters.c.name == "route_revision")
-        .values(value=counters.c.value + 1)
+        .values(value=counters.c.value + count)
         .returning(counters.c.value)
     )
     return int(connection.execute(counted).scalar_one())

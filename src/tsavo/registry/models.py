@@ -51,7 +51,7 @@ def list_models(connection: Connection, *, search: str = "", offset: int = 0, li
     query = sa.select(models).order_by(models.c.name)
     if search:
         query = query.where(models.c.name.contains(search, autoescape=True))
-    return page_of(connection, query, _model, offset=offset, limit=limit)
+    return page_of(connection, query, _model, offset=offset, limit=limit, key=models.c.name)
 
 
 def update_brief(connection: Connection, name: str, brief: Brief) -> None:

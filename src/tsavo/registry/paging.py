@@ -24,8 +24,16 @@ def page_of(
     *,
     offset: int,
     limit: int,
+    key: sa.Column[Any] | None = None,
 ) -> Page[T]:
-    """Run `query` for one page and count the whole; raise `Invalid` for an impossible page."""
+    """Run `query` for one page and count the whole; raise `Invalid` for an impossible page.
+
+    Parameters
+    ----------
+    key
+        The column that tells rows apart, when it is also what they are ordered by. The rows before a page are then
+        skipped in its index, and not read.
+    """
     if offset < 0:
         raise Invalid("not a page", field="offset", found=offset, expected="0 or more")
     if not 1 <= limit <= MAX_LIMIT:
@@ -33,5 +41,8 @@ def page_of(
     total = connection.execute(
         sa.select(sa.func.count()).select_from(query.order_by(None).subquery())
     ).scalar_one()
-    rows = connection.execute(query.offset(offset).limit(limit))
+    page = query.offset(offset).limit(limit)
+    if key is not None and offset:
+        page = query.where(key.in_(page.with_only_columns(key)))
+    rows = connection.execute(page)
     return Page(items=tuple(build(row) for row in rows), total=total, offset=offset, limit=limit)

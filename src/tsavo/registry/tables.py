@@ -12,13 +12,14 @@ from tsavo.vocabulary import (
     Golden,
     Hints,
     Lineage,
+    Member,
     Reference,
     Route,
     Signature,
     Verification,
 )
 
-__all__ = ["counters", "endpoints", "models", "routes", "verifications", "versions"]
+__all__ = ["counters", "endpoints", "members", "models", "routes", "verifications", "versions"]
 
 models = sa.Table(
     "models",
@@ -76,6 +77,19 @@ routes = sa.Table(
     sa.Column("route", JsonText(Route), nullable=False),
     sa.Column("changed", UtcDateTime, nullable=False),
     sa.Index(None, "endpoint", "revision"),
+)
+
+members = sa.Table(
+    "members",
+    metadata,
+    sa.Column("endpoint", sa.String(100), sa.ForeignKey("endpoints.name"), primary_key=True),
+    sa.Column("segment", sa.String(200), primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("member", JsonText(Member), nullable=False),
+    # Kept beside the whole so that lists can be filtered in the database; absent when the segment was taken out.
+    sa.Column("model", sa.String(100)),
+    sa.Column("number", sa.Integer),
+    sa.Index(None, "model", "number"),
 )
 
 counters = sa.Table(

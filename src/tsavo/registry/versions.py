@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -12,18 +13,48 @@ from tsavo.registry.models import get_model
 from tsavo.registry.paging import page_of
 from tsavo.registry.tables import models, versions
 from tsavo.storage import Connection
-from tsavo.vocabulary import Conflict, Environment, NotFound, Page, Reference, Signature, Version, VersionRef
+from tsavo.vocabulary import (
+    Conflict,
+    Environment,
+    Hints,
+    Lineage,
+    NotFound,
+    Page,
+    Reference,
+    RuntimeName,
+    Signature,
+    Version,
+    VersionRef,
+)
 
 __all__ = [
+    "Origin",
     "add_version",
     "environments_in_use",
     "find_by_digest",
     "get_version",
     "list_versions",
     "newest_version",
+    "newest_versions",
+    "origins_of",
+    "signatures_of",
     "version_digest",
     "versions_after",
 ]
+
+# Versions in one question to the database; both engines take many more.
+_AT_ONCE: Final = 5_000
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """What a version was made from: enough to tell that the same files would make it again."""
+
+    ref: VersionRef
+    digest: str
+    runtime: RuntimeName
+    lineage: Lineage
+    target: str | None
+    hints: Hints
 
 
 def version_digest(
@@ -102,6 +133,54 @@ def get_version(connection: Connection, ref: VersionRef) -> Version:
     return _version(row)
 
 
+def signatures_of(connection: Connection, refs: Iterable[VersionRef]) -> dict[VersionRef, Signature]:
+    """Signatures of those of `refs` that exist; versions with equal ones share one object."""
+    wanted = sorted(refs)
+    table = versions.c
+    named = sa.tuple_(table.model, table.number)
+    read: dict[str, Signature] = {}
+    found: dict[VersionRef, Signature] = {}
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = [(ref.model, ref.number) for ref in wanted[start : start + _AT_ONCE]]
+        # As text: thousands of versions of a family have the same, which is read once.
+        query = sa.select(table.model, table.number, sa.type_coerce(table.signature, sa.Text).label("text"))
+        for row in connection.execute(query.where(named.in_(some))):
+            if row.text not in read:
+                read[row.text] = msgspec.json.decode(row.text, type=Signature)
+            found[VersionRef(row.model, row.number)] = read[row.text]
+    return found
+
+
+def origins_of(connection: Connection, names: Iterable[str]) -> dict[str, list[Origin]]:
+    """What the versions of these models were made from, oldest first; models without a version are left out."""
+    wanted = sorted(set(names))
+    table = versions.c
+    chosen = (
+        table.model,
+        table.number,
+        table.digest,
+        table.runtime,
+        table.lineage,
+        table.reference,
+        table.hints,
+    )
+    found: dict[str, list[Origin]] = {}
+    for start in range(0, len(wanted), _AT_ONCE):
+        query = sa.select(*chosen).where(table.model.in_(wanted[start : start + _AT_ONCE]))
+        for row in connection.execute(query.order_by(table.model, table.number)):
+            target = None if row.reference is None else row.reference.target
+            origin = Origin(
+                VersionRef(row.model, row.number),
+                row.digest,
+                row.runtime,
+                row.lineage,
+                target,
+                row.hints or Hints(),
+            )
+            found.setdefault(row.model, []).append(origin)
+    return found
+
+
 def newest_version(connection: Connection, model: str) -> Version:
     """The version of `model` with the highest number; raise `NotFound` when there is none."""
     get_model(connection, model)
@@ -110,6 +189,25 @@ def newest_version(connection: Connection, model: str) -> Version:
     if row is None:
         raise NotFound("this model has no version yet", field="model", found=model, next_step="register one")
     return _version(row)
+
+
+def newest_versions(connection: Connection, names: Sequence[str]) -> dict[str, tuple[Version, int]]:
+    """For each of these models that has any: its newest version, and how many it has."""
+    table = versions.c
+    newest = (
+        sa.select(table.model, sa.func.max(table.number).label("number"), sa.func.count().label("total"))
+        .where(table.model.in_(names))
+        .group_by(table.model)
+        .subquery()
+    )
+    same = (table.model == newest.c.model) & (table.number == newest.c.number)
+    query = sa.select(versions, newest.c.total).join(newest, same)
+    found = {}
+    for row in connection.execute(query):
+        values = dict(row._mapping)
+        total = values.pop("total")
+        found[row.model] = _built(values), total
+    return found
 
 
 def list_versions(connection: Connection, model: str, *, offset: int = 0, limit: int = 50) -> Page[Version]:
@@ -156,4 +254,8 @@ def environments_in_use(connection: Connection) -> set[str]:
 
 
 def _version(row: sa.Row[Any]) -> Version:
-    return Version(**{name: value for name, value in row._mapping.items() if value is not None})
+    return _built(row._mapping)
+
+
+def _built(values: Mapping[Any, Any]) -> Version:
+    return Version(**{name: value for name, value in values.items() if value is not None})

@@ -5,7 +5,9 @@ translates: it must never decide, load, log on a request's way, or know another 
 """
 
 from tsavo.rest.admission import Admission
-from tsavo.rest.connections import ConnectionLimits, patient_protocol
+from tsavo.rest.connections import ConnectionLimits
+from tsavo.rest.cors import Cors
 from tsavo.rest.gateway import Gateway
+from tsavo.rest.protocol import patient_protocol
 
-__all__ = ["Admission", "ConnectionLimits", "Gateway", "patient_protocol"]
+__all__ = ["Admission", "ConnectionLimits", "Cors", "Gateway", "patient_protocol"]

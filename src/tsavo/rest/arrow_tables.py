@@ -293,7 +293,8 @@ def _numbers(chunk: Any) -> npt.NDArray[Any]:
 def encode_table(answer: Answer, wanted: Sequence[str] | None) -> bytes:
     """One record batch: ``decision_id``, the outputs, and ``flags``, the list of what applies to the row.
 
-    An output of several values a row is a fixed-size list; the metadata of the probabilities' field name the classes.
+    Where several versions answered, ``version`` and ``role`` say who answered each row. An output of several values a
+    row is a fixed-size list; the metadata of the probabilities' field name the classes.
     What holds for all rows is in the schema's metadata: ``tsavo.endpoint``, ``tsavo.version``, ``tsavo.role`` and
     ``tsavo.flags`` (a JSON array).
     """
@@ -303,6 +304,10 @@ def encode_table(answer: Answer, wanted: Sequence[str] | None) -> bytes:
         column = _output(values)
         columns.append(column)
         fields.append(pa.field(column_name(output.name), column.type, metadata=_classes(answer, output)))
+    for name, told in (("version", answer.row_versions), ("role", answer.row_roles)):
+        if told:
+            columns.append(pa.array(map(str, told), pa.string()))
+            fields.append(pa.field(name, pa.string(), nullable=False))
     flags = _flags(answer)
     columns.append(flags)
     fields.append(pa.field("flags", flags.type, nullable=False))

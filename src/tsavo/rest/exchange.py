@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from tsavo.endpoints import DataPlane
+from tsavo.endpoints import Answer, DataPlane, InputTensor
+from tsavo.endpoints.traces import Trace
+from tsavo.journal import KeptReply
 from tsavo.rest.admission import Admission
 from tsavo.rest.asgi import Receive, Scope
 from tsavo.rest.bodies import read_body
 from tsavo.rest.compression import decompressed
 
-__all__ = ["JSON", "Exchange", "Handler", "Reply", "Road", "road"]
+__all__ = ["JSON", "Exchange", "Handler", "Reply", "Road", "Write", "road"]
 
 JSON: Final = b"application/json"
+A = TypeVar("A")
+
 _CALLER: Final = b"x-tsavo-caller"
+_SPLIT_KEY: Final = b"x-tsavo-key"
+_MOST_CHARACTERS: Final = 100
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -27,6 +33,14 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     status: int = 200
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def telling(self, headers: tuple[tuple[bytes, bytes], ...]) -> Reply:
+        """The same reply with these headers too."""
+        return Reply(self.body, self.status, self.content_type, self.headers + headers)
+
+
+Write: TypeAlias = Callable[[Answer], Awaitable[Reply]]
+"""Makes the reply that an answer is told in."""
 
 
 class Exchange:
@@ -43,11 +57,26 @@ class Exchange:
 
     Attributes
     ----------
+    headers
+        By their names in lower case; the last where there are several of a name.
     held
         Bytes of the body that `admission` counts.
+    trace
+        That the request belongs to.
     """
 
-    __slots__ = ("_admission", "_headers", "_limit", "_receive", "held", "plane", "scope")
+    __slots__ = (
+        "_admission",
+        "_body",
+        "_keep",
+        "_limit",
+        "_receive",
+        "headers",
+        "held",
+        "plane",
+        "scope",
+        "trace",
+    )
 
     def __init__(
         self, scope: Scope, receive: Receive, plane: DataPlane, limit: int, admission: Admission
@@ -58,17 +87,23 @@ class Exchange:
         self.plane = plane
         self._receive = receive
         self._limit = limit
-        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._body: bytes | None = None
+        self._keep: Callable[[Reply], KeptReply] | None = None
+        self.trace: Trace | None = None
 
     async def body(self) -> bytes:
         """The whole body, unpacked, within the limit; see `read_body` and `decompressed` for what they raise."""
+        if self._body is not None:
+            return self._body
         body = await read_body(self.scope, self._receive, self._limit, self._take)
-        encoding = self._headers.get(b"content-encoding")
-        if encoding is None:
-            return body
-        unpacked = await decompressed(body, encoding, self._limit)
-        self._take(max(0, len(unpacked) - len(body)))
-        return unpacked
+        encoding = self.headers.get(b"content-encoding")
+        if encoding is not None:
+            packed = len(body)
+            body = await decompressed(body, encoding, self._limit)
+            self._take(max(0, len(body) - packed))
+        self._body = body
+        return body
 
     def _take(self, size: int) -> None:
         self._admission.take(size)
@@ -76,13 +111,88 @@ class Exchange:
 
     def header(self, name: bytes) -> bytes | None:
         """A header by its name in lower case; the last when there are several."""
-        return self._headers.get(name)
+        return self.headers.get(name)
 
     @property
     def caller(self) -> str:
         """Who calls, as far as the caller says (until keys come): kept with the decision, cut to 100 characters."""
         said = self.header(_CALLER)
-        return "" if said is None else said[:100].decode("latin-1")
+        return "" if said is None else said[:_MOST_CHARACTERS].decode("latin-1")
+
+    def keep(self, take_down: Callable[[Reply], KeptReply]) -> None:
+        """What is scored from now on is kept: `take_down` makes of the reply what is recorded with the decisions."""
+        self._keep = take_down
+
+    async def infer(
+        self,
+        endpoint: str,
+        tensors: Sequence[InputTensor],
+        write: Write,
+        *,
+        wanted: Sequence[str] | None = None,
+        pin: int | None = None,
+    ) -> Reply:
+        """Score for whoever sent this request; see `DataPlane.infer`.
+
+        Parameters
+        ----------
+        write
+            Makes the reply. It is made before the decisions are recorded where it is kept with them.
+        """
+        if self._keep is None:
+            return await write(await self.score(endpoint, tensors, wanted, pin))
+        return await self.recorded(lambda keep: self.score(endpoint, tensors, wanted, pin, keep), write)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is scored is kept together with its reply, so that `infer` is the way to score."""
+        return self._keep is not None
+
+    def score(
+        self,
+        endpoint: str,
+        tensors: Sequence[InputTensor],
+        wanted: Sequence[str] | None = None,
+        pin: int | None = None,
+        keep: Callable[[Answer], Awaitable[KeptReply]] | None = None,
+    ) -> Awaitable[Answer]:
+        """What the data plane answers to whoever sent this request; for roads that ask `keeps` first."""
+        headers = self.headers
+        return self.plane.infer(
+            endpoint,
+            tensors,
+            wanted=wanted,
+            caller=self.caller if _CALLER in headers else "",
+            pin=pin,
+            key=headers[_SPLIT_KEY].decode("latin-1") if _SPLIT_KEY in headers else "",
+            trace="" if self.trace is None else self.trace.trace_id,
+            reply=keep,
+        )
+
+    async def recorded(
+        self,
+        score: Callable[[Callable[[A], Awaitable[KeptReply]] | None], Awaitable[A]],
+        write: Callable[[A], Awaitable[Reply]],
+    ) -> Reply:
+        """The reply to what `score` answers, which records it: together with the reply, where that is kept.
+
+        Parameters
+        ----------
+        score
+            Gets what makes of the answer what is kept, or ``None``.
+        """
+        take_down = self._keep
+        if take_down is None:
+            return await write(await score(None))
+        written: list[Reply] = []
+
+        async def keep(answer: A) -> KeptReply:
+            written.append(await write(answer))
+            return take_down(written[0])
+
+        answer = await score(keep)
+        # Where nothing was decided, nothing was kept.
+        return written[0] if written else await write(answer)
 
 
 Handler: TypeAlias = Callable[..., Awaitable[Reply]]

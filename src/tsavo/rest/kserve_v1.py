@@ -11,14 +11,15 @@ Specification: KServe, "V1 protocol" (https://kserve.github.io/website/docs/conc
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
 
 from tsavo.endpoints import InputTensor
-from tsavo.rest.exchange import Exchange, Reply, road
-from tsavo.rest.scoring_answers import aside, predictions_reply, refuse_unless_ready, score
+from tsavo.rest.exchange import Exchange, Reply, Road, road
+from tsavo.rest.scoring_answers import aside, predictions_reply, refuse_unless_ready
 from tsavo.rest.scoring_tables import decode_json, from_columns, from_rows
 from tsavo.vocabulary import Invalid, Refused, Signature
 
@@ -58,9 +59,9 @@ def read_instances(body: bytes, signature: Signature) -> list[InputTensor]:
 
 async def _predict(exchange: Exchange, endpoint: str) -> Reply:
     body = await exchange.body()
-    champion = await exchange.plane.champion(endpoint)
-    tensors = await aside(len(body), read_instances, body, champion.signature)
-    return await predictions_reply(await score(exchange, endpoint, tensors))
+    spoken = await exchange.plane.spoken(endpoint)
+    tensors = await aside(len(body), read_instances, body, spoken)
+    return await exchange.infer(endpoint, tensors, predictions_reply)
 
 
 async def _explain(exchange: Exchange, endpoint: str) -> Reply:
@@ -83,7 +84,8 @@ async def _live(_exchange: Exchange) -> Reply:
 
 
 async def _list(exchange: Exchange) -> Reply:
-    query = parse_qs(exchange.scope.get("query_string", b"").decode("latin-1"))
+    text = exchange.scope.get("query_string", b"").decode("latin-1")
+    query = parse_qs(text, keep_blank_values=True)
     said = query.get("limit", [str(_USUAL)])[0]
     limit = int(said) if said.isascii() and said.isdigit() and len(said) < 9 else 0
     if not 0 < limit <= _MOST:
@@ -99,7 +101,8 @@ async def _list(exchange: Exchange) -> Reply:
 ROADS = (
     road("POST", "/v1/models/{endpoint}:predict", _predict),
     road("POST", "/v1/models/{endpoint}:explain", _explain),
-    road("GET", "/v1/models/{endpoint}", _ready),
+    # What follows a colon is another address: it takes no GET.
+    Road("GET", re.compile("/v1/models/(?P<endpoint>[^/:]+)"), _ready),
     road("GET", "/v1/models", _list),
     road("GET", "/", _live),
 )

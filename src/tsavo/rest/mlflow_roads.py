@@ -19,7 +19,7 @@ import msgspec
 
 from tsavo.endpoints import InputTensor
 from tsavo.rest.exchange import Exchange, Reply, road
-from tsavo.rest.scoring_answers import aside, predictions_reply, refuse_unless_ready, score
+from tsavo.rest.scoring_answers import aside, predictions_reply, refuse_unless_ready
 from tsavo.rest.scoring_tables import decode_json, from_columns, from_csv, from_rows, media_type
 from tsavo.vocabulary import Invalid, NotFound, Signature, Unreadable
 
@@ -87,7 +87,7 @@ def _split(split: _Split, signature: Signature) -> list[InputTensor]:
 
 async def _invocations(exchange: Exchange, endpoint: str) -> Reply:
     body = await exchange.body()
-    champion = await exchange.plane.champion(endpoint)
+    spoken = await exchange.plane.spoken(endpoint)
     kind = media_type(exchange.header(b"content-type"))
     if kind not in _READERS:
         raise Unreadable(
@@ -97,8 +97,8 @@ async def _invocations(exchange: Exchange, endpoint: str) -> Reply:
             expected="application/json or text/csv",
             next_step=f"Arrow tables go to /endpoints/{endpoint}/score",
         )
-    tensors = await aside(len(body), _READERS[kind], body, champion.signature)
-    return await predictions_reply(await score(exchange, endpoint, tensors))
+    tensors = await aside(len(body), _READERS[kind], body, spoken)
+    return await exchange.infer(endpoint, tensors, predictions_reply)
 
 
 _READERS: Final = {

@@ -17,9 +17,10 @@ from msgspec import UNSET, UnsetType
 from tsavo.endpoints import Answer, InputTensor
 from tsavo.endpoints.open_tensors import DATATYPES, check_datatype, check_shape, datatype_of, to_raw
 from tsavo.rest.binary_tensors import RawTensors, binary_flag, split_body
+from tsavo.rest.declared_types import NARROW, as_declared
 from tsavo.vocabulary import Invalid, Output, Unreadable, decision_id
 
-__all__ = ["InferRequest", "decode_request", "encode_answer", "encode_binary_answer"]
+__all__ = ["InferRequest", "decode_request", "encode_answer", "encode_binary_answer", "json_output"]
 
 
 class _Tensor(msgspec.Struct, gc=False):
@@ -130,6 +131,8 @@ def _json_tensor(tensor: _Tensor) -> InputTensor:
             field=f"inputs.{tensor.name}.data",
             expected="a list of values, or binary_data_size among its parameters and the bytes after the JSON",
         )
+    if tensor.datatype in NARROW:
+        return InputTensor(tensor.name, shape, as_declared(tensor.name, tensor.datatype, shape, tensor.data))
     return InputTensor(tensor.name, shape, tensor.data)
 
 
@@ -182,7 +185,7 @@ def _check_offered(parameters: dict[str, Any], field: str) -> None:
 
 def encode_answer(answer: Answer, request: InferRequest) -> bytes:
     """The response body as JSON; floats are written with as many digits as read back to the same value."""
-    outputs = [_json_output(output, values) for output, values in _chosen(answer, request.wanted)]
+    outputs = [json_output(output, values) for output, values in _chosen(answer, request.wanted)]
     return _document(answer, request, outputs)
 
 
@@ -191,7 +194,7 @@ def encode_binary_answer(answer: Answer, request: InferRequest) -> tuple[bytes, 
     outputs, raw = [], []
     for output, values in _chosen(answer, request.wanted):
         if request.binary is not None and output.name not in request.binary:
-            outputs.append(_json_output(output, values))
+            outputs.append(json_output(output, values))
             continue
         raw.append(to_raw(values))
         outputs.append(
@@ -223,6 +226,10 @@ def _document(answer: Answer, request: InferRequest, outputs: list[dict[str, Any
     }
     if answer.row_flags:
         parameters["row_flags"] = {str(row): flags for row, flags in answer.row_flags.items()}
+    if answer.row_versions:
+        parameters["row_versions"] = [str(version) for version in answer.row_versions]
+    if answer.row_roles:
+        parameters["row_roles"] = answer.row_roles
     return orjson.dumps(
         {
             "model_name": answer.endpoint,
@@ -235,7 +242,8 @@ def _document(answer: Answer, request: InferRequest, outputs: list[dict[str, Any
     )
 
 
-def _json_output(output: Output, values: npt.NDArray[Any]) -> dict[str, Any]:
+def json_output(output: Output, values: npt.NDArray[Any]) -> dict[str, Any]:
+    """An output as the protocol writes it, for an encoder that knows arrays."""
     flat = values if values.ndim == 1 else values.reshape(-1)
     return {
         "name": output.name,

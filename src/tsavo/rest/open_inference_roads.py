@@ -12,17 +12,18 @@ falls back for it.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from tsavo.endpoints import LoadedVersion
+from tsavo.endpoints import Answer, LoadedVersion
 from tsavo.endpoints.repository import version_numbers
 from tsavo.rest.binary_tensors import LENGTH_HEADER
 from tsavo.rest.compression import WORTH_PACKING, compressed
 from tsavo.rest.exchange import Exchange, Reply, road
 from tsavo.rest.model_documents import configuration, metadata
-from tsavo.rest.open_inference import decode_request, encode_answer, encode_binary_answer
+from tsavo.rest.open_inference import InferRequest, decode_request, encode_answer, encode_binary_answer
 from tsavo.vocabulary import NotFound, Unavailable
 
 __all__ = ["EXTENSIONS", "ROADS", "infer"]
@@ -52,15 +53,25 @@ async def infer(exchange: Exchange, endpoint: str, version: str | None = None) -
         request = await asyncio.to_thread(decode_request, body, json_length)
     else:
         request = decode_request(body, json_length)
-    answer = await exchange.plane.infer(
-        endpoint, request.tensors, wanted=request.wanted, caller=exchange.caller, pin=pin
-    )
+    if exchange.keeps:
+        write = partial(_written, exchange, request)
+        return await exchange.infer(endpoint, request.tensors, write, wanted=request.wanted, pin=pin)
+    # This road is the busiest, so it does without the calls in between.
+    answer = await exchange.score(endpoint, request.tensors, request.wanted, pin)
+    reply = _reply(request, answer)
+    return reply if len(reply.body) < WORTH_PACKING else await _packed(exchange, reply)
+
+
+async def _written(exchange: Exchange, request: InferRequest, answer: Answer) -> Reply:
+    reply = _reply(request, answer)
+    return reply if len(reply.body) < WORTH_PACKING else await _packed(exchange, reply)
+
+
+def _reply(request: InferRequest, answer: Answer) -> Reply:
     if request.binary is None or request.binary:
         document, length = encode_binary_answer(answer, request)
-        reply = Reply(document, content_type=_RAW, headers=((LENGTH_HEADER, b"%d" % length),))
-    else:
-        reply = Reply(encode_answer(answer, request))
-    return reply if len(reply.body) < WORTH_PACKING else await _packed(exchange, reply)
+        return Reply(document, content_type=_RAW, headers=((LENGTH_HEADER, b"%d" % length),))
+    return Reply(encode_answer(answer, request))
 
 
 async def _packed(exchange: Exchange, reply: Reply) -> Reply:
@@ -75,12 +86,13 @@ async def _packed(exchange: Exchange, reply: Reply) -> Reply:
 async def _metadata(exchange: Exchange, endpoint: str, version: str | None = None) -> Reply:
     loaded = await _loaded(exchange, endpoint, version)
     numbers = version_numbers(exchange.plane.route(endpoint))
-    return Reply(msgspec.json.encode(metadata(endpoint, loaded.version, loaded.state, numbers)))
+    described = exchange.plane.described(endpoint, loaded)
+    return Reply(msgspec.json.encode(metadata(endpoint, described, loaded.state, numbers)))
 
 
 async def _configuration(exchange: Exchange, endpoint: str, version: str | None = None) -> Reply:
     loaded = await _loaded(exchange, endpoint, version)
-    return Reply(msgspec.json.encode(configuration(endpoint, loaded.version)))
+    return Reply(msgspec.json.encode(configuration(endpoint, exchange.plane.described(endpoint, loaded))))
 
 
 async def _ready(exchange: Exchange, endpoint: str, version: str | None = None) -> Reply:

@@ -48,6 +48,8 @@ def decode_rows(body: bytes, signature: Signature) -> tuple[list[InputTensor], l
 def encode_rows(answer: Answer, wanted: Sequence[str] | None) -> bytes:
     """One object a row: its decision, its outputs by name (probabilities by class), and the flags of this row.
 
+    Who answered stands before the rows; where that was not the same for all, in each row too.
+
     The text is put together from columns: an object for each row would take four times as long.
     """
     parts: list[Iterable[str]] = [
@@ -57,6 +59,11 @@ def encode_rows(answer: Answer, wanted: Sequence[str] | None) -> bytes:
     ]
     for output, values in chosen(answer, wanted):
         parts += [repeat(f",{_json(column_name(output.name))}:"), *_cells(answer.signature, output, values)]
+    if answer.row_versions:
+        versions = {version: _json(str(version)) for version in set(answer.row_versions)}
+        parts += [repeat(',"version":'), [versions[version] for version in answer.row_versions]]
+    if answer.row_roles:
+        parts += [repeat(',"role":'), map(_json, answer.row_roles)]
     flags = ["[]"] * answer.rows
     for row, told in answer.row_flags.items():
         flags[row] = _json(told)

@@ -14,9 +14,9 @@ from typing import Final
 
 import msgspec
 
-from tsavo.endpoints.repository import repository_index
+from tsavo.endpoints.repository import load_refusal, repository_index, unload_refusal
 from tsavo.rest.exchange import Exchange, Reply, road
-from tsavo.vocabulary import Invalid, Refused, Unreadable
+from tsavo.vocabulary import Invalid, Unreadable
 
 __all__ = ["ROADS"]
 
@@ -48,24 +48,11 @@ def _read(body: bytes) -> _Question:
 
 
 async def _load(exchange: Exchange, endpoint: str) -> Reply:
-    route = exchange.plane.route(endpoint)
-    raise Refused(
-        "versions are loaded by the first request for them, and which serve is for the control plane to say",
-        field="load",
-        found=endpoint,
-        next_step=f"put a version on it with 'tsavo deploy {route.champion.model} --endpoint {endpoint}'",
-    )
+    raise load_refusal(exchange.plane.route(endpoint))
 
 
 async def _unload(exchange: Exchange, endpoint: str) -> Reply:
-    route = exchange.plane.route(endpoint)
-    raise Refused(
-        "versions are let go of when others need the room, and which serve is for the control plane to say",
-        field="unload",
-        found=endpoint,
-        next_step=f"deploy another version with 'tsavo deploy {route.champion.model}@V --endpoint {endpoint}', "
-        f"or switch it off with 'tsavo plug {endpoint}'",
-    )
+    raise unload_refusal(exchange.plane.route(endpoint))
 
 
 ROADS = (

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, Final
 
-from tsavo.endpoints import InputTensor, LoadedVersion
+from tsavo.endpoints import Answer, InputTensor
 from tsavo.rest.exchange import Exchange, Reply, road
 from tsavo.rest.plain_rows import decode_rows, encode_rows
-from tsavo.rest.scoring_answers import aside, headers_of, score, size_of
+from tsavo.rest.scoring_answers import aside, headers_of, size_of
 from tsavo.rest.scoring_tables import from_csv, media_type
+from tsavo.vocabulary import Signature
 
 __all__ = ["ARROW", "ROADS", "answers_in_arrow"]
 
@@ -66,31 +67,33 @@ async def _arrow() -> Any:
 async def _score(exchange: Exchange, endpoint: str) -> Reply:
     body = await exchange.body()
     champion = await exchange.plane.champion(endpoint)
+    spoken = exchange.plane.described(endpoint, champion).signature
     kind = media_type(exchange.header(b"content-type"))
     in_arrow = answers_in_arrow(exchange.header(b"accept"), kind == ARROW)
-    tensors, wanted = await _read(kind, body, champion)
-    answer = await score(exchange, endpoint, tensors, wanted)
-    size = size_of(answer)
-    if in_arrow:
-        arrow = await _arrow()
-        written = await aside(size, arrow.encode_table, answer, wanted)
-        return Reply(written, content_type=ARROW.encode(), headers=headers_of(answer))
-    return Reply(await aside(size, encode_rows, answer, wanted), headers=headers_of(answer))
+    tensors, wanted = await _read(kind, body, spoken, champion.reader.max_rows)
+
+    async def write(answer: Answer) -> Reply:
+        size = size_of(answer)
+        if in_arrow:
+            arrow = await _arrow()
+            written = await aside(size, arrow.encode_table, answer, wanted)
+            return Reply(written, content_type=ARROW.encode(), headers=headers_of(answer))
+        return Reply(await aside(size, encode_rows, answer, wanted), headers=headers_of(answer))
+
+    return await exchange.infer(endpoint, tensors, write, wanted=wanted)
 
 
 async def _read(
-    kind: str, body: bytes, champion: LoadedVersion
+    kind: str, body: bytes, spoken: Signature, max_rows: int
 ) -> tuple[list[InputTensor], list[str] | None]:
     if kind == ARROW:
         arrow = await _arrow()
-        tensors = await aside(
-            len(body), arrow.decode_table, body, champion.signature, max_rows=champion.reader.max_rows
-        )
+        tensors = await aside(len(body), arrow.decode_table, body, spoken, max_rows=max_rows)
         return tensors, None
     if kind == "text/csv":
-        return await aside(len(body), from_csv, body, champion.signature), None
+        return await aside(len(body), from_csv, body, spoken), None
     # JSON, whatever the request calls it: curl calls everything a form.
-    return await aside(len(body), decode_rows, body, champion.signature)
+    return await aside(len(body), decode_rows, body, spoken)
 
 
 ROADS = (road("POST", "/endpoints/{endpoint}/score", _score),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import quote
 
@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from tsavo.endpoints import Answer, DataPlane, InputTensor
-from tsavo.rest.exchange import Exchange, Reply
+from tsavo.endpoints import Answer, DataPlane
+from tsavo.rest.exchange import Reply
 from tsavo.vocabulary import Output, Unavailable, decision_id
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "predictions",
     "predictions_reply",
     "refuse_unless_ready",
-    "score",
     "size_of",
     "values_of",
 ]
@@ -43,23 +42,16 @@ async def aside(size: int, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     return await asyncio.to_thread(do, *args, **kwargs)
 
 
-async def score(
-    exchange: Exchange, endpoint: str, tensors: Sequence[InputTensor], wanted: Sequence[str] | None = None
-) -> Answer:
-    """Score for whoever sent this request."""
-    return await exchange.plane.infer(endpoint, tensors, wanted=wanted, caller=exchange.caller)
-
-
 def headers_of(answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
     """Where the answer came from: the id of the first row's decision, version, role, and flags when there are any.
 
-    Flags of single rows are told once each. What is no plain character in a flag, such as in a column's name, is
-    percent-encoded.
+    Where several versions answered some rows each, all of them. Flags of single rows are told once each. What is no
+    plain character in a flag, such as in a column's name, is percent-encoded.
     """
     headers = [
         (b"x-tsavo-decision-id", decision_id(answer.request, 0).encode()),
-        (b"x-tsavo-version", str(answer.version).encode()),
-        (b"x-tsavo-role", answer.role.encode()),
+        (b"x-tsavo-version", _told(map(str, answer.row_versions or (answer.version,)))),
+        (b"x-tsavo-role", _told(answer.row_roles or (answer.role,))),
     ]
     flags = dict.fromkeys(answer.flags)
     for row in answer.row_flags.values():
@@ -70,13 +62,18 @@ def headers_of(answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(headers)
 
 
+def _told(words: Iterable[str]) -> bytes:
+    """Each once, in the order in which they come first."""
+    return ", ".join(list(dict.fromkeys(words))[:_MOST_FLAGS]).encode()
+
+
 def column_name(output: str) -> str:
     """What an output is called among columns of ours; its own name, as long as none of ours has it.
 
     >>> column_name("label"), column_name("flags")
     ('label', 'output.flags')
     """
-    return f"output.{output}" if output in {"decision_id", "flags"} else output
+    return f"output.{output}" if output in {"decision_id", "flags", "role", "version"} else output
 
 
 def chosen(answer: Answer, wanted: Sequence[str] | None) -> list[tuple[Output, npt.NDArray[Any]]]:

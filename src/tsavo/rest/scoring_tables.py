@@ -52,6 +52,9 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[T], expected: str) ->
             if b"NaN" not in body:
                 raise
             parsed = json.loads(body, parse_constant=_constant)
+            if b"\\u" in body:
+                # Python takes half a surrogate pair, which is no text and which nobody could write down again.
+                msgspec.json.encode(parsed)
             decoded: T = msgspec.convert(parsed, decoder.type)
             return decoded
     except msgspec.ValidationError as error:
@@ -102,7 +105,10 @@ def from_rows(
     """
     if not rows:
         raise Invalid("there are no rows", field=field, found=[], expected="at least one row")
-    names = [column.name for column in signature.inputs] if columns is None else list(columns)
+    expected = [column.name for column in signature.inputs]
+    names = expected if columns is None else list(columns)
+    if not names:
+        raise Invalid("there are no columns", field=field, found=[], expected=_listed(expected))
     first = rows[0]
     if isinstance(first, dict):
         return _from_records(rows, names, field)

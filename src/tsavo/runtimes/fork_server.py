@@ -43,6 +43,10 @@ _WARM: Final = (
     "numpy",
     "pyarrow.parquet",
     "pyarrow.csv",
+    # What these import when they are first used: a third of a simple model's registration, if every copy did it anew.
+    "encodings.cp437",
+    "pyarrow.dataset",
+    "pyarrow.pandas_compat",
     "onnxruntime",
     "onnx",
     "pandas",
@@ -68,6 +72,7 @@ _WARM: Final = (
     "tsavo.formats.compilation",
     "tsavo.formats.estimators",
     "tsavo.formats.sklearn_models",
+    "tsavo.formats.thresholds",
 )
 _LARGEST_ORDER: Final = 64 << 10
 _MOST_DESCRIPTORS: Final = 3
@@ -227,6 +232,8 @@ def _warm_up() -> None:
         # What is not installed is not needed; a library that is broken will say so to the worker.
         with contextlib.suppress(Exception):
             import_module(name)
+    with contextlib.suppress(Exception):
+        import_module("tsavo.runtimes.preparing").installed_libraries()
     gc.collect()
     # Collecting garbage in a copy would touch, and so copy, all of this.
     gc.freeze()

@@ -57,11 +57,13 @@ class OnnxRuntime:
         if not known.issuperset(self._outputs):
             raise _damaged(path, f"it has the outputs {sorted(known)}, the signature {self._outputs}")
         self._feed = _feed(layout, signature, metadata.get(MISSING_KEY, MISSING))
-        self._run = self._session.run
+        # The wrapper in Python looks at names and devices anew at each call, for as long as a small model takes.
+        inner = getattr(self._session, "_sess", None)
+        self._run = self._session.run if inner is None else inner.run
 
     def predict(self, batch: Batch) -> tuple[npt.NDArray[Any], ...]:
         """Outputs in signature order; see `Runtime`."""
-        return tuple(self._run(self._outputs, self._feed(batch)))
+        return tuple(self._run(self._outputs, self._feed(batch), None))
 
 
 def _session_options() -> Any:

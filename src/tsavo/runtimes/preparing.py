@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import socket
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tsavo.runtimes.describing import PreparedVersion
     from tsavo.runtimes.reference import ReferenceRows
 
-__all__ = ["ARTIFACT", "GOLDEN", "REFERENCE", "do"]
+__all__ = ["ARTIFACT", "GOLDEN", "REFERENCE", "do", "installed_libraries"]
 
 ARTIFACT: Final = "artifact.onnx"
 REFERENCE: Final = "reference.parquet"
@@ -84,7 +85,7 @@ def do(job: PrepareJob, folder: Path) -> WorkerAnswer:
         reference_rows=0 if reference.generated else reference.rows,
         golden_rows=write_golden(golden, version.signature, folder / GOLDEN),
         checks=version.checks,
-        libraries=_libraries(),
+        libraries=dict(installed_libraries()),
         python=platform.python_version(),
         framework=framework,
         requirements=opened.hints.requirements if job.remote is not None else (),
@@ -183,7 +184,9 @@ def _write_reference(version: PreparedVersion, reference: ReferenceRows, path: P
     pyarrow.parquet.write_table(table, path, compression="zstd")
 
 
-def _libraries() -> dict[str, str]:
+@cache
+def installed_libraries() -> dict[str, str]:
+    """Distribution name -> version of what may have a say in a model's answers; looked up once in a process."""
     found = {}
     for name in _LIBRARIES:
         try:

@@ -50,6 +50,7 @@ class Home:
         self.lake = self.root / "lake"
         self.run = self.root / "run"
         self.statistics = self.run / "statistics"
+        self.drills = self.run / "drills"
         self.logs = self.root / "logs"
         self.work = self.root / "work"
         self.environments = self.root / "environments"

@@ -47,7 +47,9 @@ class IdSource:
         if self._at >= len(self._pool):
             self._pool = self._random_bytes(_BLOCK)
             self._at = 0
-        tail = int.from_bytes(self._pool[self._at : self._at + 8], "big") & 0x3FFF_FFFF_FFFF_FFFF
+        tail = int.from_bytes(self._pool[self._at : self._at + 8], "big")
         self._at += 8
-        digits = f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{0x8000_0000_0000_0000 | tail:016x}"
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        return (
+            f"{stamp >> 28:08x}-{stamp >> 12 & 0xFFFF:04x}-7{stamp & 0xFFF:03x}-"
+            f"{0x8000 | tail >> 48 & 0x3FFF:04x}-{tail & 0xFFFF_FFFF_FFFF:012x}"
+        )

@@ -1,8 +1,8 @@
 """Decisions and outcomes as they are journalled.
 
-One record is one scored request (a *batch* of one or more rows), because that is what is committed before the
-answer goes out; a decision is one row of it. A record carries values only: names and types come from
-the version's signature, which never changes, so the hot path writes no names.
+One record is one scored request (a *batch* of one or more rows), or the part of it that one version answered,
+because that is what is committed before the answer goes out; a decision is one row of it. A record carries values
+only: names and types come from the version's signature, which never changes, so the hot path writes no names.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from tsavo.vocabulary.endpoints import Role
 from tsavo.vocabulary.errors import Damaged, Invalid
+from tsavo.vocabulary.signature import NUMPY_DTYPES
 
 __all__ = [
     "DecisionRecord",
@@ -28,6 +29,10 @@ __all__ = [
     "input_tensors",
     "parse_decision_id",
 ]
+
+
+# numpy works a name out anew each time, which takes longer than all the rest of recording.
+_KINDS: Final = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
 
 
 class Tensor(msgspec.Struct, frozen=True, array_like=True):
@@ -46,9 +51,12 @@ class Tensor(msgspec.Struct, frozen=True, array_like=True):
     @classmethod
     def of(cls, array: npt.NDArray[Any]) -> Tensor:
         """Record `array`; object arrays are taken as strings with ``None`` for missing."""
-        if array.dtype == object:
-            return cls("string", array.shape, array.ravel().tolist())
-        return cls(array.dtype.name, array.shape, array.tobytes())
+        name = _KINDS.get(array.dtype)
+        if name is None:
+            return cls(array.dtype.name, array.shape, array.tobytes())
+        if name == "string":
+            return cls(name, array.shape, array.ravel().tolist())
+        return cls(name, array.shape, array.tobytes())
 
     def array(self) -> npt.NDArray[Any]:
         """The array that was recorded, bit for bit."""
@@ -60,12 +68,12 @@ class Tensor(msgspec.Struct, frozen=True, array_like=True):
 
 
 class DecisionRecord(msgspec.Struct, frozen=True, tag="d", array_like=True):
-    """One scored request.
+    """One scored request, or those of its rows that one version answered.
 
     Attributes
     ----------
     request
-        UUIDv7 text; the decision of row r is ``<request>:<r>``.
+        UUIDv7 text; the decision of row number r is ``<request>:<r>``.
     time
         Nanoseconds since 1970 UTC at which the request was decoded.
     latency_us
@@ -77,7 +85,11 @@ class DecisionRecord(msgspec.Struct, frozen=True, tag="d", array_like=True):
     flags
         What applies to all rows, such as ``plug``.
     row_flags
-        Row number (as text, for msgpack keys) -> what applies to that row, such as ``unseen:carrier``.
+        Place of a row within this record -> what applies to that row, such as ``unseen:carrier``.
+    segment
+        Of a family, whose version answered.
+    row_numbers
+        Of these rows within their request; empty when they are all of it, in order.
     """
 
     request: str
@@ -94,6 +106,12 @@ class DecisionRecord(msgspec.Struct, frozen=True, tag="d", array_like=True):
     row_flags: dict[int, list[str]] = {}
     caller: str = ""
     segment: str = ""
+    row_numbers: tuple[int, ...] = ()
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The number of each row within its request, as decision ids have it."""
+        return self.row_numbers or range(self.rows)
 
 
 class OutcomeRecord(msgspec.Struct, frozen=True, tag="o", array_like=True):

@@ -9,9 +9,26 @@ import msgspec
 
 from tsavo.vocabulary.names import VersionRef
 
-__all__ = ["Challenger", "ConstantFallback", "Fallback", "Plug", "Role", "Route", "VersionFallback"]
+__all__ = [
+    "Challenger",
+    "Condition",
+    "ConstantFallback",
+    "Drill",
+    "Fallback",
+    "Limits",
+    "Member",
+    "Plug",
+    "Role",
+    "Route",
+    "Rule",
+    "RulesFallback",
+    "Segments",
+    "Split",
+    "VersionFallback",
+]
 
-Role: TypeAlias = Literal["champion", "shadow", "fallback", "pinned"]
+Role: TypeAlias = Literal["champion", "challenger", "shadow", "fallback", "pinned"]
+"""``champion``: of the endpoint, or of a row's segment. ``challenger``: answered its share of the traffic."""
 
 
 class VersionFallback(msgspec.Struct, frozen=True, tag="version"):
@@ -26,14 +43,109 @@ class ConstantFallback(msgspec.Struct, frozen=True, tag="constant"):
     outputs: dict[str, Any]
 
 
-Fallback: TypeAlias = VersionFallback | ConstantFallback
+class Condition(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a row must have in one column; what is not said here does not matter.
+
+    Attributes
+    ----------
+    at_least, below
+        Bounds of a number: ``at_least <= value < below``. A missing value is within no bounds.
+    one_of
+        The values that it may have.
+    missing
+        Whether the value must be missing (true) or must not be (false).
+    """
+
+    column: str
+    at_least: float | None = None
+    below: float | None = None
+    one_of: tuple[str | int | float | bool, ...] | None = None
+    missing: bool | None = None
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows that meet all conditions get these outputs."""
+
+    when: tuple[Condition, ...]
+    outputs: dict[str, Any]
+
+
+class RulesFallback(msgspec.Struct, frozen=True, tag="rules"):
+    """A rule table: the first rule whose conditions a row meets gives its outputs, else `otherwise` does."""
+
+    rules: tuple[Rule, ...]
+    otherwise: dict[str, Any]
+
+
+Fallback: TypeAlias = VersionFallback | ConstantFallback | RulesFallback
 
 
 class Challenger(msgspec.Struct, frozen=True):
-    """A version that scores the same requests after the answer went out; it never changes an answer."""
+    """A version beside the champion.
+
+    Attributes
+    ----------
+    mode
+        ``shadow``: it scores the same requests after the answer went out, and never changes an answer. ``share``: it
+        answers a share of the requests itself.
+    share
+        Of the requests, above 0 and at most 1; 0 for shadows. The champion answers the rest.
+    """
 
     version: VersionRef
-    mode: Literal["shadow"] = "shadow"
+    mode: Literal["shadow", "share"] = "shadow"
+    share: float = 0.0
+
+
+class Split(msgspec.Struct, frozen=True):
+    """How requests are divided between the champion and challengers that have a share.
+
+    Attributes
+    ----------
+    by
+        ``request``: every request anew, by its id. ``key``: by the key that a caller sends with a request. ``caller``:
+        by the caller. ``column:NAME``: every row by its value in that input column. Equal keys are answered by the
+        same version as long as shares and seed stay.
+    seed
+        Together with the key it decides, so that a recorded decision shows why it went where it went.
+    """
+
+    by: str = "request"
+    seed: int = 0
+
+
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one endpoint may take of a gateway worker.
+
+    Attributes
+    ----------
+    milliseconds
+        After so much time without an answer of a version, the fallback chain answers.
+    concurrent
+        So many requests are worked on at the same time; more are turned away with ``Retry-After``.
+    """
+
+    milliseconds: int | None = None
+    concurrent: int | None = None
+
+
+class Segments(msgspec.Struct, frozen=True):
+    """What makes an endpoint a family: a version for each value of a column.
+
+    Attributes
+    ----------
+    key
+        The column that chooses. When the versions do not take it as an input, callers send it beside the inputs.
+    dtype
+        Of that column.
+    unseen
+        What happens to rows of a segment without a version: the ``parent``, which is the route's champion, answers, or
+        the request is a ``refuse``.
+    """
+
+    key: str
+    dtype: Literal["string", "int64"] = "string"
+    unseen: Literal["parent", "refuse"] = "parent"
 
 
 class Plug(msgspec.Struct, frozen=True):
@@ -41,6 +153,47 @@ class Plug(msgspec.Struct, frozen=True):
 
     by: str
     time: datetime
+    why: str = ""
+
+
+class Drill(msgspec.Struct, frozen=True):
+    """A fire drill: for a while, every step of the fallback chain is tried on copies of live requests.
+
+    Attributes
+    ----------
+    requests
+        Each gateway worker tries so many, and then no more.
+    started, until
+        It ends at `until`, however many requests came.
+    """
+
+    id: str
+    requests: int
+    until: datetime
+    by: str
+    started: datetime
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One segment of a family.
+
+    Attributes
+    ----------
+    segment
+        The key's value; whole numbers as their decimal digits.
+    version
+        What answers for it; ``None`` when the segment was taken out and the parent answers.
+    revision
+        As of a route: grows with every change in the registry.
+    """
+
+    endpoint: str
+    segment: str
+    version: VersionRef | None
+    revision: int
+    plug: Plug | None = None
+    changed: datetime | None = None
+    changed_by: str = ""
     why: str = ""
 
 
@@ -53,6 +206,12 @@ class Route(msgspec.Struct, frozen=True):
         Grows by one over the whole registry with every route change; a gateway asks for what is newer.
     fallback
         Tried in order when the plug is pulled or the champion fails.
+    segments
+        Makes it a family, whose members are kept beside the route because there may be thousands.
+    warm
+        What it names is loaded when a gateway starts, and never let go of to make room for others.
+    drill
+        The last fire drill, under way or over.
     """
 
     endpoint: str
@@ -64,9 +223,14 @@ class Route(msgspec.Struct, frozen=True):
     changed: datetime | None = None
     changed_by: str = ""
     why: str = ""
+    split: Split = Split()
+    limits: Limits = Limits()
+    segments: Segments | None = None
+    warm: bool = False
+    drill: Drill | None = None
 
     def versions(self) -> set[VersionRef]:
-        """Every version that this route can call on."""
+        """Every version that this route itself can call on; members of a family come on top."""
         named = {self.champion, *(challenger.version for challenger in self.challengers)}
         return named | {step.version for step in self.fallback if isinstance(step, VersionFallback)}
 

@@ -1,8 +1,10 @@
 """The control API: JSON for programs, under ``/api``; every page of the console has its twin here."""
 
 from tsavo.console.api.alerts import ALERT_ROUTES
+from tsavo.console.api.bulk import BULK_ROUTES
 from tsavo.console.api.data import DATA_ROUTES
 from tsavo.console.api.endpoints import ENDPOINT_ROUTES
+from tsavo.console.api.families import FAMILY_ROUTES
 from tsavo.console.api.models import MODEL_ROUTES
 from tsavo.console.api.status import STATUS_ROUTES
 from tsavo.console.api.verifications import VERIFICATION_ROUTES
@@ -14,7 +16,9 @@ API_ROUTES = checked(
     [
         *STATUS_ROUTES,
         *ENDPOINT_ROUTES,
+        *FAMILY_ROUTES,
         *MODEL_ROUTES,
+        *BULK_ROUTES,
         *VERIFICATION_ROUTES,
         *ALERT_ROUTES,
         *DATA_ROUTES,

@@ -7,7 +7,20 @@ from typing import Any
 
 import msgspec
 
-from tsavo.actions import constant_fallback, deploy, promote, pull_plug, release_plug, roll_back, shadow
+from tsavo.actions import (
+    constant_fallback,
+    deploy,
+    drill_report,
+    limit,
+    promote,
+    pull_plug,
+    release_plug,
+    roll_back,
+    rules_fallback,
+    shadow,
+    share,
+    start_drill,
+)
 from tsavo.console.declaring import act, look
 from tsavo.console.outcomes import OutcomesGiven, record_outcomes
 from tsavo.console.parts import ConsoleParts
@@ -15,6 +28,7 @@ from tsavo.console.views import EndpointView, endpoint_view
 from tsavo.governance import Principal, Right
 from tsavo.registry import get_route, get_version, list_routes, route_history
 from tsavo.vocabulary import (
+    DrillReport,
     Fallback,
     Finding,
     Invalid,
@@ -29,17 +43,21 @@ __all__ = ["ENDPOINT_ROUTES"]
 
 
 class FallbackGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One step of a fallback chain: a version, or a constant answer."""
+    """One step of a fallback chain: a version, a constant answer, or a rule table with its `otherwise`."""
 
     version: str | None = None
     constant: Any = msgspec.UNSET
+    rules: Any = msgspec.UNSET
+    otherwise: Any = msgspec.UNSET
 
 
 class DeployGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to deploy."""
+    """What to deploy: as the champion, as a shadow, or for a share of the requests (0 takes it out again)."""
 
     version: str
     shadow: bool = False
+    share: float | None = None
+    by: str | None = None
     fallback: list[FallbackGiven] | None = None
     why: str = ""
 
@@ -49,6 +67,23 @@ class PlugGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     why: str = ""
     fallback: list[FallbackGiven] | None = None
+
+
+class LimitsGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an endpoint may take of a gateway; what is not given stays, ``null`` takes a limit away."""
+
+    milliseconds: int | msgspec.UnsetType | None = msgspec.UNSET
+    concurrent: int | msgspec.UnsetType | None = msgspec.UNSET
+    warm: bool | msgspec.UnsetType = msgspec.UNSET
+    why: str = ""
+
+
+class DrillGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many live requests a fire drill tries, and how long it waits for them."""
+
+    requests: int = 200
+    seconds: int = 60
+    why: str = ""
 
 
 class WhyGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -157,19 +192,27 @@ def points(
 
 @act("/api/endpoints/{endpoint:str}/deploy", Right.DEPLOY, summary="Deploy a version")
 def deploy_version(parts: ConsoleParts, who: Principal, endpoint: str, data: DeployGiven) -> Route:
-    """Make a version the champion, or the shadow, of an endpoint."""
+    """Make a version the champion of an endpoint, its shadow, or the one who answers a share of its requests."""
     version = VersionRef.parse(data.version)
-    if data.shadow:
+    if data.by is not None and data.share is None:
+        raise Invalid("only shares are divided", field="by", found=data.by, expected="a share with it")
+    if data.shadow or data.share is not None:
+        if data.shadow and data.share is not None:
+            raise Invalid("a shadow has no share", field="share", found=data.share, expected="one of both")
         if data.fallback is not None:
-            raise Invalid("a shadow has no fallback", field="fallback", expected="no fallback with shadow")
-        return shadow(parts.plane, who, endpoint, version, why=data.why)
+            raise Invalid(
+                "a challenger has no fallback of its own", field="fallback", expected="the champion's chain"
+            )
+        if data.share is None:
+            return shadow(parts.plane, who, endpoint, version, why=data.why)
+        return share(parts.plane, who, endpoint, version, data.share, by=data.by, why=data.why)
     chain = _chain(parts, version, data.fallback)
     return deploy(parts.plane, who, endpoint, version, fallback=chain, why=data.why)
 
 
 @act("/api/endpoints/{endpoint:str}/promote", Right.DEPLOY, summary="Promote the challenger")
 def promote_challenger(parts: ConsoleParts, who: Principal, endpoint: str, data: PromoteGiven) -> Route:
-    """Make the shadow challenger the champion."""
+    """Make a challenger the champion: a shadow, or one that has a share of the requests."""
     version = None if data.version is None else VersionRef.parse(data.version)
     return promote(parts.plane, who, endpoint, version, why=data.why)
 
@@ -197,6 +240,32 @@ def unplug(parts: ConsoleParts, who: Principal, endpoint: str, data: WhyGiven) -
     return release_plug(parts.plane, who, endpoint, why=data.why)
 
 
+@act("/api/endpoints/{endpoint:str}/limits", Right.DEPLOY, summary="Limits of an endpoint")
+def limits(parts: ConsoleParts, who: Principal, endpoint: str, data: LimitsGiven) -> Route:
+    """Change what it may take of a gateway: time, requests at once, a place in memory."""
+    return limit(
+        parts.plane,
+        who,
+        endpoint,
+        milliseconds=data.milliseconds,
+        concurrent=data.concurrent,
+        warm=data.warm,
+        why=data.why,
+    )
+
+
+@act("/api/endpoints/{endpoint:str}/drills", Right.PLUG, summary="Begin a fire drill")
+def begin_drill(parts: ConsoleParts, who: Principal, endpoint: str, data: DrillGiven) -> Route:
+    """Try every step of the fallback chain on copies of the next live requests; no answer changes."""
+    return start_drill(parts.plane, who, endpoint, requests=data.requests, seconds=data.seconds, why=data.why)
+
+
+@look("/api/endpoints/{endpoint:str}/drill", summary="What the last fire drill found")
+def show_drill(parts: ConsoleParts, endpoint: str) -> DrillReport:
+    """Each step of the chain: answered, failed and why, latency, how far from what was really answered."""
+    return drill_report(parts.plane, parts.home.drills, endpoint)
+
+
 @act("/api/endpoints/{endpoint:str}/outcomes", Right.OUTCOMES, summary="Record outcomes")
 def outcomes(parts: ConsoleParts, endpoint: str, data: OutcomesGiven) -> Recorded:
     """Record what really happened; on disk when this answers."""
@@ -215,15 +284,24 @@ def _chain(
         signature = get_version(connection, champion).signature
     chain: list[Fallback] = []
     for step in given:
-        if (step.version is None) == (step.constant is msgspec.UNSET):
+        ruled = step.rules is not msgspec.UNSET or step.otherwise is not msgspec.UNSET
+        if (step.version is not None) + (step.constant is not msgspec.UNSET) + ruled != 1:
             raise Invalid(
-                "a fallback step is a version or a constant",
+                "a fallback step is a version, a constant or a rule table",
                 field="fallback",
                 found=msgspec.to_builtins(step),
-                expected='{"version": "model@1"} or {"constant": value}',
+                expected='{"version": "model@1"}, {"constant": value} or {"rules": [...], "otherwise": value}',
             )
         if step.version is not None:
             chain.append(VersionFallback(VersionRef.parse(step.version)))
+        elif ruled:
+            if step.otherwise is msgspec.UNSET:
+                raise Invalid(
+                    "a rule table says what the other rows get",
+                    field="fallback.otherwise",
+                    expected="an answer for rows that meet no rule",
+                )
+            chain.append(rules_fallback(signature, step.rules, step.otherwise))
         else:
             chain.append(constant_fallback(signature, step.constant))
     return chain
@@ -247,5 +325,8 @@ ENDPOINT_ROUTES = [
     rollback,
     plug,
     unplug,
+    limits,
+    begin_drill,
+    show_drill,
     outcomes,
 ]

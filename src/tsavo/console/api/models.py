@@ -23,7 +23,7 @@ from tsavo.governance import Principal, Right, audit
 from tsavo.registry import get_model, list_models, update_brief
 from tsavo.vocabulary import Brief, Hints, Invalid, Model, Page, check_name
 
-__all__ = ["MODEL_ROUTES"]
+__all__ = ["MODEL_ROUTES", "saved_part"]
 
 _MOST_BYTES: Final = 1024**3
 
@@ -109,14 +109,14 @@ def _register(
     say: Callable[[str], None],
 ) -> Registered:
     with tempfile.TemporaryDirectory(dir=parts.plane.work, prefix="upload-") as folder:
-        source = _saved(data.get("source"), Path(folder) / "source")
+        source = saved_part(data.get("source"), Path(folder) / "source")
         if source is None:
             raise Invalid("there is no model file", field="source", expected="a file part called 'source'")
         order = Registration(
             model=model,
             source=source,
             source_name=options.source_name[:200],
-            reference=_saved(data.get("reference"), Path(folder) / "reference"),
+            reference=saved_part(data.get("reference"), Path(folder) / "reference"),
             target=options.target,
             trusted=options.trusted,
             code_commit=None if options.code_commit is None else options.code_commit[:100],
@@ -145,12 +145,13 @@ def _options(text: Any) -> RegisterOptions:
         raise Invalid(f"the options are wrong: {error}", field="options", expected="JSON") from error
 
 
-def _saved(part: Any, path: Path) -> Path | None:
+def saved_part(part: Any, path: Path) -> Path | None:
     """The uploaded file under a name of ours; what the caller calls it never reaches the file system."""
     if part is None:
         return None
     if not isinstance(part, UploadFile):
         raise Invalid("not a file", field=path.name, expected="a file part")
+    part.file.seek(0)
     with path.open("wb") as out:
         shutil.copyfileobj(part.file, out)
     return path

@@ -59,7 +59,7 @@ class LatencyMonitor(BaseMonitor):
     def observe(self, decisions: pa.Table) -> None:
         """Take in decisions, in order of arrival."""
         # Neither what nobody waited for, nor what somebody tried.
-        served = pc.is_in(decisions.column("role"), pa.array(["champion", "fallback"]))
+        served = pc.is_in(decisions.column("role"), pa.array(["champion", "challenger", "fallback"]))
         table = decisions.filter(served)
         if table.num_rows == 0:
             return

@@ -1,0 +1,147 @@
+"""Decisions as the journal keeps them: one record for each version that answered rows of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy.typing as npt
+
+from tsavo.endpoints.answers import Answer
+from tsavo.endpoints.loaded import LoadedVersion, project
+from tsavo.endpoints.parts import Given, Part, take_rows
+from tsavo.endpoints.shadows import ShadowWork
+from tsavo.vocabulary import (
+    Batch,
+    DecisionRecord,
+    Signature,
+    Tensor,
+    encode_record,
+    input_tensors,
+)
+
+if TYPE_CHECKING:
+    from tsavo.journal import KeptReply
+
+__all__ = ["Recorder", "part_records", "record", "shadow_record"]
+
+_MICROSECOND: Final = 1_000
+
+
+class Recorder(Protocol):
+    """The journal, as far as serving needs it."""
+
+    def append(self, payload: bytes, *more: bytes, reply: KeptReply | None = None) -> Any:
+        """An awaitable that is done when all of it is on disk: all, or nothing."""
+        ...
+
+
+def record(
+    answer: Answer,
+    spoken: Signature,
+    batch: Batch,
+    caller: str,
+    started: int,
+    scored: int,
+    trace: str = "",
+    segment: str = "",
+    numbers: tuple[int, ...] = (),
+) -> bytes:
+    """What is kept of an answer that one version gave.
+
+    Parameters
+    ----------
+    spoken
+        The signature in whose order `batch` is.
+    started, scored
+        Nanoseconds since 1970 UTC.
+    trace
+        The trace that the request belongs to, 32 hexadecimal digits; empty for none.
+    numbers
+        Of the rows within the request; empty when they are all of it.
+    """
+    if answer.signature is not spoken:
+        batch = project(batch, spoken, answer.signature)
+    return encode_record(
+        DecisionRecord(
+            request=answer.request,
+            time=started,
+            endpoint=answer.endpoint,
+            model=answer.version.model,
+            version=answer.version.number,
+            role=answer.role,
+            rows=batch.rows,
+            latency_us=(scored - started) // _MICROSECOND,
+            inputs=input_tensors(batch.matrix, batch.columns),
+            outputs=tuple(Tensor.of(output) for output in answer.outputs),
+            flags=(*answer.flags, f"trace:{trace}") if trace else answer.flags,
+            row_flags=answer.row_flags,
+            caller=caller,
+            segment=segment,
+            row_numbers=numbers,
+        )
+    )
+
+
+def part_records(
+    answer: Answer,
+    unseen: dict[int, list[str]],
+    spoken: Signature,
+    batch: Batch,
+    parts: Sequence[Part],
+    given: Sequence[Given],
+    caller: str,
+    started: int,
+    scored: int,
+    trace: str = "",
+) -> list[bytes]:
+    """What is kept of an answer that several versions gave for some rows each.
+
+    Parameters
+    ----------
+    unseen
+        Flags of single rows from before anybody answered.
+    """
+    payloads = []
+    for part, one in zip(parts, given, strict=True):
+        numbers = () if part.places is None else tuple(part.places.tolist())
+        flags = {at: unseen[row] for at, row in enumerate(numbers) if row in unseen} if unseen else {}
+        own = Answer(
+            answer.request,
+            answer.endpoint,
+            one.ref,
+            one.role,
+            len(numbers),
+            one.signature,
+            one.outputs,
+            one.flags,
+            flags,
+        )
+        rows = take_rows(batch, part.places)
+        payloads.append(record(own, spoken, rows, caller, started, scored, trace, part.segment, numbers))
+    return payloads
+
+
+def shadow_record(
+    work: ShadowWork,
+    shadow: LoadedVersion,
+    batch: Batch,
+    outputs: tuple[npt.NDArray[Any], ...],
+    microseconds: int,
+) -> bytes:
+    """What is kept of a shadow's outputs; `batch` is as that version saw it."""
+    return encode_record(
+        DecisionRecord(
+            request=work.request,
+            time=work.time,
+            endpoint=work.endpoint,
+            model=shadow.ref.model,
+            version=shadow.ref.number,
+            role="shadow",
+            rows=batch.rows,
+            latency_us=microseconds,
+            inputs=input_tensors(batch.matrix, batch.columns),
+            outputs=tuple(Tensor.of(output) for output in outputs),
+            caller=work.caller,
+        )
+    )
