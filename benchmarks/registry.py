@@ -325,6 +325,7 @@ def main() -> None:
                 over += middle > BAR_MS
                 cells.append(f"{middle:10.2f} / {worst:6.2f}{'!' if middle > BAR_MS else ' '}")
             print(f"{question.name:34s}" + "".join(f"{cell:>20s}" for cell in cells), flush=True)
+        gc.unfreeze()
         for name, database in databases.items():
             started = time.perf_counter()
             for at in range(25):

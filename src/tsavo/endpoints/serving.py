@@ -394,6 +394,7 @@ class DataPlane:
         microseconds: int,
     ) -> None:
         await self._journal.append(shadow_record(work, shadow, batch, outputs, microseconds))
+        self.statistics.of(work.endpoint).shadowed(batch.rows)
 
 
 def _divided(
