@@ -19,10 +19,12 @@ def test_what_is_not_given_stays_and_none_takes_a_limit_away(credit: ControlPlan
     assert (route.limits, route.warm, route.why) == (Limits(50, 20), True, "always asked")
     route = limit(credit, ADA, "credit", milliseconds=None)
     assert (route.limits, route.warm) == (Limits(None, 20), True)
-    assert deploy(credit, ADA, "credit", VersionRef("credit", 2)).limits == Limits(None, 20)
+    assert limit(credit, ADA, "credit", guard=True).guard
+    after = deploy(credit, ADA, "credit", VersionRef("credit", 2))
+    assert (after.limits, after.warm, after.guard) == (Limits(None, 20), True, True)
     with credit.database.read() as connection:
         actions = [entry.action for entry in list_audit(connection, limit=100).items]
-    assert actions == ["endpoint.deploy", *["endpoint.limit"] * 3, "endpoint.deploy"]
+    assert actions == ["endpoint.deploy", *["endpoint.limit"] * 4, "endpoint.deploy"]
 
 
 @pytest.mark.parametrize(

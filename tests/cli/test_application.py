@@ -49,7 +49,7 @@ def explains_itself(anywhere: CommandLine, function: Any, *words: str) -> None:
         assert "--json" in text
         assert "--home" in text
     # No flag has an opposite by accident.
-    assert "--no-" not in text.replace("--no-warm", "")
+    assert "--no-" not in text.replace("--no-warm", "").replace("--no-guard", "")
 
 
 def test_help_is_the_index(anywhere: CommandLine) -> None:

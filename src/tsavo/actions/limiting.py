@@ -1,4 +1,4 @@
-"""What an endpoint may take of a gateway: time, requests at once, and a place in memory."""
+"""What an endpoint may take of a gateway: time, requests at once, and a place in memory; and its guard."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def limit(
     milliseconds: int | msgspec.UnsetType | None = msgspec.UNSET,
     concurrent: int | msgspec.UnsetType | None = msgspec.UNSET,
     warm: bool | msgspec.UnsetType = msgspec.UNSET,
+    guard: bool | msgspec.UnsetType = msgspec.UNSET,
     why: str = "",
 ) -> Route:
     """Change an endpoint's limits; what is not given stays as it is, ``None`` takes a limit away.
@@ -38,6 +39,8 @@ def limit(
         1 to 100,000: so many requests are worked on at the same time in each gateway process.
     warm
         Whether its versions are loaded at the start, and never let go of to make room.
+    guard
+        Whether the fallback chain answers rows that lack what the champion needs.
 
     Raises
     ------
@@ -45,8 +48,8 @@ def limit(
         When a limit is out of range, or nothing is given.
     """
     require(who, Right.DEPLOY)
-    if milliseconds is msgspec.UNSET and concurrent is msgspec.UNSET and warm is msgspec.UNSET:
-        raise Invalid("nothing to change", expected="milliseconds, concurrent or warm")
+    if all(given is msgspec.UNSET for given in (milliseconds, concurrent, warm, guard)):
+        raise Invalid("nothing to change", expected="milliseconds, concurrent, warm or guard")
     _check("milliseconds", milliseconds, _MOST_MILLISECONDS)
     _check("concurrent", concurrent, _MOST_CONCURRENT)
 
@@ -58,7 +61,10 @@ def limit(
             before.concurrent if concurrent is msgspec.UNSET else concurrent,
         )
         return msgspec.structs.replace(
-            route, limits=limits, warm=route.warm if warm is msgspec.UNSET else warm
+            route,
+            limits=limits,
+            warm=route.warm if warm is msgspec.UNSET else warm,
+            guard=route.guard if guard is msgspec.UNSET else guard,
         )
 
     return change_route(plane, who, endpoint, "endpoint.limit", why, change)

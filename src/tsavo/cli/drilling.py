@@ -20,6 +20,7 @@ def limit(
     milliseconds: int | Literal["none"] | None = None,
     concurrent: int | Literal["none"] | None = None,
     warm: bool | None = None,
+    guard: bool | None = None,
     why: str = "",
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
@@ -36,6 +37,8 @@ def limit(
         the limit away.
     warm
         Load its versions when a gateway starts, and never let go of them to make room for others.
+    guard
+        Let the fallback chain answer rows that lack a value which the model needs, instead of refusing the request.
     why
         Kept in the audit trail.
     """
@@ -44,6 +47,7 @@ def limit(
             milliseconds=_given(milliseconds),
             concurrent=_given(concurrent),
             warm=UNSET if warm is None else warm,
+            guard=UNSET if guard is None else guard,
             why=why,
         )
     if options.json:
@@ -56,9 +60,9 @@ def limit(
         if limits.concurrent
         else "half of a gateway's requests at once"
     )
-    print(
-        f"{endpoint}: {time}, {many}, {'always in memory' if route.warm else 'in memory while there is room'}"
-    )
+    place = "always in memory" if route.warm else "in memory while there is room"
+    guarded = ", guarded" if route.guard else ""
+    print(f"{endpoint}: {time}, {many}, {place}{guarded}")
     return 0
 
 

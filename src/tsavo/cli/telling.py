@@ -41,6 +41,7 @@ def tell_endpoint(told: dict[str, Any]) -> None:
             ("time limit", f"{limits.milliseconds:,} ms" if limits.milliseconds else None),
             ("at once", f"{limits.concurrent:,} requests in each gateway" if limits.concurrent else None),
             ("warm", "always in memory" if route.warm else None),
+            ("guard", "rows that lack a value go to the fallback chain" if route.guard else None),
             ("changed", f"{route.changed:%Y-%m-%d %H:%M:%S} by {route.changed_by}" if route.changed else ""),
             ("address", told.get("url")),
         ]

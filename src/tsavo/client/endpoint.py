@@ -149,6 +149,7 @@ class Endpoint:
         milliseconds: int | UnsetType | None = UNSET,
         concurrent: int | UnsetType | None = UNSET,
         warm: bool | UnsetType = UNSET,
+        guard: bool | UnsetType = UNSET,
         why: str = "",
     ) -> Route:
         """Change what it may take of a gateway; what is not given stays as it is, ``None`` takes a limit away.
@@ -161,8 +162,16 @@ class Endpoint:
             So many requests are worked on at the same time in each gateway process; more are turned away.
         warm
             Whether its versions are loaded at the start, and never let go of to make room.
+        guard
+            Whether the fallback chain answers rows that lack what the champion needs, instead of a refusal.
         """
-        given = {"milliseconds": milliseconds, "concurrent": concurrent, "warm": warm, "why": why}
+        given = {
+            "milliseconds": milliseconds,
+            "concurrent": concurrent,
+            "warm": warm,
+            "guard": guard,
+            "why": why,
+        }
         body = {name: value for name, value in given.items() if value is not UNSET}
         route: Route = self._console.post(f"{self._path}/limits", body, Route)
         return route

@@ -23,6 +23,10 @@ class _TooSlow(Exception):
     """A version took longer than its endpoint allows."""
 
 
+class _NeedsMore(Exception):
+    """A version needs values that are missing."""
+
+
 class Answering:
     """Gets an answer for some rows: from the version that is to give it, else from the fallback chain.
 
@@ -98,17 +102,29 @@ class Answering:
         flags = (*part.flags, f"fallback:{why}")
         for step in _steps(lane, part.ref):
             try:
-                return await self._step(lane, champion, batch, step, flags)
+                return await self._step(lane, champion, batch, step, flags, part.lacking)
             except Exception:  # noqa: S112 -- any failure of this step means the next one answers
                 continue
+        if part.refusal is not None:
+            raise part.refusal
         # A challenger's or a member's own failure is nobody's business who asked the endpoint; its champion's is.
         told = cause if part.ref == route.champion else None
         raise nothing_answers(route, champion, why, told)
 
     async def _step(
-        self, lane: Lane, champion: LoadedVersion, batch: Batch, step: Fallback, flags: tuple[str, ...]
+        self,
+        lane: Lane,
+        champion: LoadedVersion,
+        batch: Batch,
+        step: Fallback,
+        flags: tuple[str, ...],
+        lacking: frozenset[str],
     ) -> Given:
         if isinstance(step, VersionFallback):
+            if lacking:
+                needs = (await self._shelf.get(step.version)).signature
+                if any(field.name in lacking and not field.nullable for field in needs.inputs):
+                    raise _NeedsMore
             other, outputs = await self._predict(lane, champion, batch, step.version)
             return Given(other.ref, "fallback", other.signature, outputs, flags)
         signature = champion.signature

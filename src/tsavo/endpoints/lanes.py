@@ -68,7 +68,7 @@ class Lane:
         limits = route.limits
         self.concurrent = concurrent if limits.concurrent is None else limits.concurrent
         self.seconds = None if limits.milliseconds is None else limits.milliseconds / 1000
-        self.plain = not sharing and route.segments is None and self.seconds is None
+        self.plain = not (sharing or route.guard) and route.segments is None and self.seconds is None
 
     def enter(self) -> None:
         """Count a request; raise `Overloaded` where this endpoint has as many as it may."""

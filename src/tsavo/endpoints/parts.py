@@ -41,6 +41,10 @@ class Part(msgspec.Struct, frozen=True, gc=False):
         Why the version may not answer (``plug``), else empty.
     flags
         What is said of these rows before anybody has answered.
+    lacking
+        Columns of which these rows lack values: who needs them cannot answer.
+    refusal
+        What the caller is told where nobody can answer, when that is the caller's doing.
     """
 
     ref: VersionRef
@@ -49,6 +53,8 @@ class Part(msgspec.Struct, frozen=True, gc=False):
     segment: str = ""
     off: str = ""
     flags: tuple[str, ...] = ()
+    lacking: frozenset[str] = frozenset()
+    refusal: Invalid | None = None
 
 
 class Given(msgspec.Struct, frozen=True, gc=False):

@@ -7,14 +7,15 @@ the answer, from a bounded queue, and can neither slow nor break it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy.typing as npt
 
 from tsavo.endpoints.answering import Answering
 from tsavo.endpoints.answers import Answer, check_wanted, nothing_answers, together
+from tsavo.endpoints.asking import Asked, Keeping, divided
 from tsavo.endpoints.drills import DrillBook
 from tsavo.endpoints.infer_all import FamilyScoring
 from tsavo.endpoints.inputs import InputTensor
@@ -23,10 +24,7 @@ from tsavo.endpoints.loaded import LoadedVersion
 from tsavo.endpoints.parts import (
     Given,
     Part,
-    divide,
-    key_texts,
     spoken_signature,
-    take_key,
     take_rows,
 )
 from tsavo.endpoints.recording import Recorder, part_records, record, shadow_record
@@ -48,27 +46,13 @@ from tsavo.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from tsavo.journal import KeptReply
+    pass
 
 __all__ = ["DataPlane"]
 
 _ANY_NUMBER: Final = 1 << 62
 # Parts of a request between which others get their turn on the event loop.
 _PARTS_AT_ONCE: Final = 32
-
-_Keeping: TypeAlias = "Callable[[Answer], Awaitable[KeptReply]]"
-
-
-class _Asked(msgspec.Struct, frozen=True, gc=False):
-    """A request on its way; see `DataPlane.infer`."""
-
-    tensors: Sequence[InputTensor]
-    wanted: Sequence[str] | None
-    caller: str
-    key: str
-    trace: str
-    reply: _Keeping | None
-    started: int
 
 
 class DataPlane:
@@ -186,7 +170,7 @@ class DataPlane:
         pin: int | None = None,
         key: str = "",
         trace: str = "",
-        reply: _Keeping | None = None,
+        reply: Keeping | None = None,
     ) -> Answer:
         """Score one request; when this returns, its decisions are on disk.
 
@@ -217,7 +201,7 @@ class DataPlane:
         except NotFound as error:
             statistics.unknown(error)
             raise
-        asked = _Asked(tensors, wanted, caller, key, trace, reply, started)
+        asked = Asked(tensors, wanted, caller, key, trace, reply, started)
         try:
             lane.enter()
         except Overloaded as error:
@@ -235,7 +219,7 @@ class DataPlane:
             lane.leave()
             statistics.in_flight -= 1
 
-    async def _infer(self, lane: Lane, asked: _Asked) -> Answer:
+    async def _infer(self, lane: Lane, asked: Asked) -> Answer:
         route = lane.route
         champion = self.shelf.ready(route.champion) or await self.shelf.get(route.champion)
         signature = champion.signature
@@ -246,7 +230,7 @@ class DataPlane:
             batch, row_flags = champion.reader.read(asked.tensors)
             parts = [Part(route.champion, "champion", off="" if route.plug is None else "plug")]
         else:
-            batch, row_flags, parts = _divided(lane, champion, request, asked)
+            batch, row_flags, parts = divided(lane, champion, request, asked)
         read = self._nanoseconds()
         if len(parts) == 1:
             part = parts[0]
@@ -291,9 +275,11 @@ class DataPlane:
         self.statistics.of(route.endpoint).answered(
             answer.version, answer.role, answer.rows, asked.started, read, scored, self._nanoseconds()
         )
-        if route.drill is not None:
+        # Models are not made to look at rows that lack what they need.
+        whole = lane.plain or not any(part.lacking for part in parts)
+        if route.drill is not None and whole:
             self._drill(route, signature, batch, answer)
-        if lane.shadows:
+        if lane.shadows and whole:
             self._shadows.offer(
                 ShadowWork(request, asked.started, route.endpoint, signature, batch, asked.caller),
                 lane.shadows,
@@ -319,7 +305,7 @@ class DataPlane:
             given.append(await self._answering.give(lane, champion, take_rows(batch, part.places), part))
         return given
 
-    async def _keep(self, payloads: Sequence[bytes], answer: Answer, asked: _Asked) -> None:
+    async def _keep(self, payloads: Sequence[bytes], answer: Answer, asked: Asked) -> None:
         if asked.reply is None:
             await self._journal.append(*payloads)
         else:
@@ -343,7 +329,7 @@ class DataPlane:
         """That version, loaded; what it raises is as for `pinned`."""
         return await self.shelf.get(self.pinned(endpoint, number))
 
-    async def _infer_pinned(self, route: Route, number: int, asked: _Asked) -> Answer:
+    async def _infer_pinned(self, route: Route, number: int, asked: Asked) -> Answer:
         version = await self.version(route.endpoint, number)
         if asked.wanted is not None:
             check_wanted(version.signature, asked.wanted)
@@ -395,21 +381,3 @@ class DataPlane:
     ) -> None:
         await self._journal.append(shadow_record(work, shadow, batch, outputs, microseconds))
         self.statistics.of(work.endpoint).shadowed(batch.rows)
-
-
-def _divided(
-    lane: Lane, champion: LoadedVersion, request: str, asked: _Asked
-) -> tuple[Batch, dict[int, list[str]], list[Part]]:
-    segments = lane.route.segments
-    if segments is None:
-        batch, row_flags = champion.reader.read(asked.tensors)
-        keys = None
-    else:
-        tensors, chooser = take_key(asked.tensors, segments, champion.signature)
-        batch, row_flags = champion.reader.read(tensors)
-        keys = key_texts(chooser, segments, champion.signature, batch)
-    return (
-        batch,
-        row_flags,
-        divide(lane, request, batch, champion.signature, keys, asked.key, asked.caller),
-    )

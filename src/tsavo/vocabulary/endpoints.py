@@ -208,6 +208,9 @@ class Route(msgspec.Struct, frozen=True):
         Tried in order when the plug is pulled or the champion fails.
     segments
         Makes it a family, whose members are kept beside the route because there may be thousands.
+    guard
+        Rows that lack a value which the champion needs are answered by the fallback chain; without it, the request is
+        refused.
     warm
         What it names is loaded when a gateway starts, and never let go of to make room for others.
     drill
@@ -227,6 +230,7 @@ class Route(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     segments: Segments | None = None
     warm: bool = False
+    guard: bool = False
     drill: Drill | None = None
 
     def versions(self) -> set[VersionRef]:

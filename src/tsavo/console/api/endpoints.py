@@ -75,6 +75,7 @@ class LimitsGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     milliseconds: int | msgspec.UnsetType | None = msgspec.UNSET
     concurrent: int | msgspec.UnsetType | None = msgspec.UNSET
     warm: bool | msgspec.UnsetType = msgspec.UNSET
+    guard: bool | msgspec.UnsetType = msgspec.UNSET
     why: str = ""
 
 
@@ -250,6 +251,7 @@ def limits(parts: ConsoleParts, who: Principal, endpoint: str, data: LimitsGiven
         milliseconds=data.milliseconds,
         concurrent=data.concurrent,
         warm=data.warm,
+        guard=data.guard,
         why=data.why,
     )
 
