@@ -37,7 +37,11 @@ def test_segments_by_words(tsavo: CommandLine) -> None:
     said = tsavo.done("family", "set", ENDPOINT, "north=small@1", "a=b=small")
     assert said == f"{ENDPOINT}: 2 changed, 2 members\n"
     members = tsavo.json("family", "ls", ENDPOINT)
-    assert {member["segment"]: member["version"]["number"] for member in members} == {"north": 1, "a=b": 1}
+    versions = {member["segment"]: member["version"] for member in members}
+    assert versions.keys() == {"north", "a=b"}
+    # A model without a number is its newest version, to which other tests on this home may have added.
+    assert versions["north"]["number"] == 1
+    assert versions["a=b"]["model"] == "small"
     assert tsavo.json("family", "set", ENDPOINT, "north=small@1")["changed"] == 0
     assert "segments.east" in tsavo.refused("family", "set", ENDPOINT, "west=small@1", "east=small@9")
     assert "SEGMENT=MODEL@N" in tsavo.refused("family", "set", ENDPOINT, "north")
