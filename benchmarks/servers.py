@@ -23,6 +23,10 @@ COLUMNS = 20
 SERVER_CORE, LOAD_CORE = "0", "1"
 
 
+class NotStarted(Exception):
+    """A server did not answer in time; with the end of what it said."""
+
+
 class Server(NamedTuple):
     """A running server: where to send which body, how to read a probability from its answer, and its process."""
 
@@ -59,17 +63,20 @@ def running(words: list[str], url: str, core: str = SERVER_CORE, **options: Any)
         wait_for(url, process, log)
         yield process.pid
     finally:
+        everything = tree(process.pid)
         # It may have ended by itself, which is said where it was waited for.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(15)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+        # Some start others in sessions of their own, which would hold the ports.
+        for pid in everything:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Any) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(url, timeout=2):
@@ -81,7 +88,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Any) -> None:
                 break
             time.sleep(0.1)
     log.seek(0)
-    raise SystemExit(f"a server did not start at {url}:\n{log.read().decode()[-2000:]}")
+    raise NotStarted(f"a server did not start at {url}:\n{log.read().decode()[-2000:]}")
 
 
 def infer_body(rows: Any) -> bytes:
