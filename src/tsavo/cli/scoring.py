@@ -24,6 +24,8 @@ def score(
     *,
     output: OutputPath = _PIPE,
     format: str | None = None,
+    key: str | None = None,
+    retries: int | None = None,
     options: Common = Options(),  # noqa: B008 -- frozen
 ) -> int:
     """Score a table; the answers come with a decision id for each row.
@@ -38,6 +40,11 @@ def score(
         Where the answers go; the kind is what the name ends in. '-' prints CSV.
     format
         csv, parquet or json, for standard input and for names that do not end in it.
+    key
+        Names the table: scored again under the same key, within minutes, rows get the recorded answers and are not
+        decided again.
+    retries
+        How often a request is sent again when the gateway cannot answer now (3 with --key, else 0).
     """
     from tsavo.client.tables import check_writable
 
@@ -48,7 +55,8 @@ def score(
         handle = client.endpoint(endpoint)
         content = sys.stdin.buffer.read() if table == _PIPE else None
         kind = format or ("csv" if table == _PIPE else None)
-        answers = handle.score(handle.read_table(table, format=kind, content=content)).to_arrow()
+        rows = handle.read_table(table, format=kind, content=content)
+        answers = handle.score(rows, key=key, retries=retries).to_arrow()
     _write(answers, output, as_json=options.json)
     return 0
 

@@ -47,11 +47,20 @@ class Endpoint:
         """What it does with a request now."""
         return msgspec.convert(self._console.get(self._path, dict[str, Any])["route"], Route)
 
-    def score(self, data: Any) -> Scores:
+    def score(self, data: Any, *, key: str | None = None, retries: int | None = None) -> Scores:
         """Score a table: a DataFrame, an Arrow table, a dict of columns, a list of row dicts, or a path to a file.
 
         An array [rows, columns] is taken in the order of the model's columns. When this returns, every decision is on
         the server's disk.
+
+        Parameters
+        ----------
+        key
+            A name for this table, such as ``"orders-2026-11-21"``: scored again under the same key within the gateway's
+            window (``gateway.idempotency_minutes``), rows get the recorded answers and no second decisions.
+        retries
+            How often each request is sent again when the gateway cannot answer now: 3 with a key, 0 without. With
+            retries and without a key, one is made for this call.
 
         Raises
         ------
@@ -61,7 +70,7 @@ class Endpoint:
             When there is no such endpoint.
         """
         table = self.read_table(Path(data)) if isinstance(data, str | Path) else data
-        return score(self._gateway, self.name, table)
+        return score(self._gateway, self.name, table, key=key, retries=retries)
 
     def read_table(
         self,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -13,14 +15,30 @@ import numpy.typing as npt
 from tsavo.client.columns import InputColumn, fitted
 from tsavo.client.tables import as_table
 from tsavo.client.transport import Transport
-from tsavo.vocabulary import BadInput, Invalid, decision_id, parse_decision_id
+from tsavo.vocabulary import (
+    BadInput,
+    Conflict,
+    Invalid,
+    Overloaded,
+    Unavailable,
+    decision_id,
+    parse_decision_id,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Metadata", "OutputTensor", "Scores", "counted_from", "metadata_of", "output_array", "score"]
 
+T = TypeVar("T")
+
 _CHUNK_ROWS: Final = 1000
+_RETRIES: Final = 3
+_MOST_RETRIES: Final = 20
+# The number of a request's first row comes behind it.
+_MOST_KEY: Final = 200
+_FIRST_PAUSE_SECONDS: Final = 0.5
+_LONGEST_PAUSE_SECONDS: Final = 10.0
 _SYSTEM: Final = ("decision_id", "version", "role", "flags")
 _LAST_INDEX: Final = re.compile(r"\[(\d+)\](?=\D*$)")
 
@@ -103,8 +121,19 @@ def metadata_of(gateway: Transport, endpoint: str) -> Metadata:
     return told
 
 
-def score(gateway: Transport, endpoint: str, data: Any) -> Scores:
+def score(
+    gateway: Transport, endpoint: str, data: Any, *, key: str | None = None, retries: int | None = None
+) -> Scores:
     """Send a table to `endpoint`, in requests of at most 1,000 rows.
+
+    Parameters
+    ----------
+    key
+        Names this table: rows that were answered under the same key before, within the gateway's window, get the
+        recorded answers and are not decided again. 1 to 200 visible ASCII characters.
+    retries
+        How often a request is sent again when the gateway is gone, late or too busy: by default 3 times with a key, and
+        never without. With retries and without a key, one is made for this call.
 
     Raises
     ------
@@ -112,7 +141,8 @@ def score(gateway: Transport, endpoint: str, data: Any) -> Scores:
         When a column is missing or a value does not fit; then nothing was sent. The row is counted from the
         table's first.
     """
-    inputs = metadata_of(gateway, endpoint).inputs
+    asking = _asking(key, retries)
+    inputs = _again(asking, lambda: metadata_of(gateway, endpoint)).inputs
     table = _named(as_table(data), inputs) if isinstance(data, np.ndarray) else as_table(data)
     missing = [told.name for told in inputs if told.name not in table.column_names]
     if missing:
@@ -126,8 +156,31 @@ def score(gateway: Transport, endpoint: str, data: Any) -> Scores:
         raise Invalid("the table is empty", field="table", found="0 rows", expected="at least one row")
     columns = [fitted(told, table.column(told.name)) for told in inputs]
     return _joined(
-        [_ask(gateway, endpoint, inputs, columns, start) for start in range(0, table.num_rows, _CHUNK_ROWS)]
+        [
+            _ask(gateway, endpoint, inputs, columns, start, asking)
+            for start in range(0, table.num_rows, _CHUNK_ROWS)
+        ]
     )
+
+
+class _Asking(NamedTuple):
+    """How requests are sent: under which key, and how often again."""
+
+    key: str | None
+    retries: int
+
+
+def _asking(key: str | None, retries: int | None) -> _Asking:
+    if key is not None and (not 0 < len(key) <= _MOST_KEY or any(not "!" <= one <= "~" for one in key)):
+        raise Invalid(
+            "not a key", field="key", found=key[:300], expected=f"1 to {_MOST_KEY} visible ASCII characters"
+        )
+    again = (0 if key is None else _RETRIES) if retries is None else retries
+    if not 0 <= again <= _MOST_RETRIES:
+        raise Invalid(
+            "not a number of retries", field="retries", found=again, expected=f"0 to {_MOST_RETRIES}"
+        )
+    return _Asking(str(uuid.uuid4()) if key is None and again else key, again)
 
 
 def _named(table: pa.Table, inputs: list[InputColumn]) -> pa.Table:
@@ -143,18 +196,39 @@ def _named(table: pa.Table, inputs: list[InputColumn]) -> pa.Table:
 
 
 def _ask(
-    gateway: Transport, endpoint: str, inputs: list[InputColumn], columns: list[list[Any]], start: int
+    gateway: Transport,
+    endpoint: str,
+    inputs: list[InputColumn],
+    columns: list[list[Any]],
+    start: int,
+    asking: _Asking,
 ) -> _Answer:
     tensors = []
     for told, column in zip(inputs, columns, strict=True):
         values = column[start : start + _CHUNK_ROWS]
         tensors.append({"name": told.name, "datatype": told.datatype, "shape": [len(values)], "data": values})
+    headers = {} if asking.key is None else {"Idempotency-Key": f"{asking.key}:{start}"}
+    path, body = f"/v2/models/{endpoint}/infer", {"inputs": tensors}
     try:
-        answer: _Answer = gateway.post(f"/v2/models/{endpoint}/infer", {"inputs": tensors}, _Answer)
+        answer: _Answer = _again(asking, lambda: gateway.post(path, body, _Answer, headers=headers))
     except BadInput as error:
         error.field = counted_from(start, error.field)
         raise
     return answer
+
+
+def _again(asking: _Asking, ask: Callable[[], T]) -> T:
+    """Ask, and ask again while nobody can answer now."""
+    pause = _FIRST_PAUSE_SECONDS
+    for turn in range(asking.retries + 1):
+        try:
+            return ask()
+        except (Unavailable, Overloaded, Conflict) as error:
+            if turn == asking.retries:
+                raise
+            time.sleep(error.retry_after or pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    raise AssertionError  # the last turn returned or raised
 
 
 def counted_from(start: int, field: str | None) -> str | None:

@@ -6,7 +6,7 @@ import getpass
 import ipaddress
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import IO, Any, Final, TypeVar
@@ -82,9 +82,16 @@ class Transport:
         """GET `path`; the answer as `kind`. Query values that are ``None`` are left out."""
         return self._decode(self._send("GET", path, params=_present(query)), kind)
 
-    def post(self, path: str, body: Any = None, kind: type[T] | Any = Any) -> Any:
+    def post(
+        self,
+        path: str,
+        body: Any = None,
+        kind: type[T] | Any = Any,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """POST `body` as JSON; the answer as `kind`."""
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **(headers or {})}
         return self._decode(
             self._send("POST", path, content=msgspec.json.encode(body), headers=headers), kind
         )
