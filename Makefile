@@ -25,7 +25,7 @@ TORCH := 2.13.0
 # Processes that pytest uses.
 TEST_WORKERS ?= 2
 
-BENCH ?= serving density registration bulk registry python_worker hostile
+BENCH ?= serving large_requests density families registration bulk registry python_worker hostile
 
 .PHONY: help setup demo test serve bench matrix docs lint types contracts tests format requirements wheel clean
 
