@@ -18,7 +18,7 @@ NOWHERE = [
     "/".join(("", "home", "")),
     "/".join(("", "root", "")),
     "files.python" + "hosted.org",
-    "pypi" + ".org/simple",
+    "pypi" + ".org",
     "registry.npm" + "js.org",
     "deb.debian" + ".org",
     "--index" + "-url",

@@ -30,7 +30,7 @@ EXAMPLES: Final = int(os.environ.get("CONFORMANCE_EXAMPLES", "10"))
 ARROW: Final = "application/vnd.apache.arrow.stream"
 
 # The description of the Open Inference Protocol that Seldon publishes with MLServer, unchanged: the file
-# mlserver/rest/openapi/dataplane.json of mlserver 1.7.1 (https://pypi.org/project/mlserver/1.7.1/), Apache-2.0.
+# mlserver/rest/openapi/dataplane.json of the distribution mlserver 1.7.1, Apache-2.0.
 PUBLISHED: Final = Path(__file__).parent / "open_inference_protocol.json"
 PUBLISHED_SHA256: Final = "7e7e5c1acc538233bb125ee3dd50cb46063e191d83d82ce1a556e2b13cc1d97b"
 

@@ -15,7 +15,7 @@ def readme(version: Version, golden: bool) -> str:
     compiled = version.runtime == "onnx"
     parts = [
         f"# {version.ref}",
-        f"A trained model ({version.signature.task}) that [Tsavo](https://pypi.org/project/tsavo/) kept and served. "
+        f"A trained model ({version.signature.task}) that Tsavo kept and served. "
         "This folder is complete: it needs no Tsavo, and no MLflow unless you want it.",
         _steps(golden=golden),
         "## What comes in",
