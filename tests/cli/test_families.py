@@ -57,7 +57,8 @@ def test_segments_by_file(tsavo: CommandLine, tmp_path: Path, monkeypatch: pytes
     assert "s58" not in shown
     assert "s58" in tsavo.done("family", "ls", ENDPOINT, "--all")
     assert len(tsavo.json("family", "ls", ENDPOINT, "--search", "s5")) == 10
-    monkeypatch.setattr("sys.stdin", io.StringIO('segment,version\n"Genève, VD",small@1\n'))
+    listed = 'segment,version\n"Genève, VD",small@1\n'.encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listed)))
     assert tsavo.json("family", "set", ENDPOINT, "--file", "-")["changed"] == 1
     assert "Genève, VD" in tsavo.done("family", "ls", ENDPOINT, "--search", "VD")
 
@@ -66,10 +67,10 @@ def test_segments_by_file(tsavo: CommandLine, tmp_path: Path, monkeypatch: pytes
     ("text", "said"),
     [
         ("segment\nnorth\n", "columns segment and version"),
-        ("", "columns segment and version"),
-        ("segment,version\nnorth,small@1\nnorth,small@1\n", "line 3"),
-        ("segment,version\nnorth,\n", "line 2"),
-        ("segment,version\nnorth\n", "line 2"),
+        ("", "Empty CSV file"),
+        ("segment,version\nnorth,small@1\nnorth,small@1\n", "row 2"),
+        ("segment,version\nnorth,\n", "row 1"),
+        ("segment,version\nnorth\n", "Expected 2 columns, got 1"),
     ],
 )
 def test_a_file_that_is_no_list_of_members(tsavo: CommandLine, tmp_path: Path, text: str, said: str) -> None:
@@ -81,7 +82,16 @@ def test_a_file_that_is_no_list_of_members(tsavo: CommandLine, tmp_path: Path, t
 def test_files_that_cannot_be_read(tsavo: CommandLine, tmp_path: Path) -> None:
     assert "no such file" in tsavo.refused("family", "set", ENDPOINT, "--file", str(tmp_path / "none.csv"))
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    assert "UTF-8" in tsavo.refused("family", "set", ENDPOINT, "--file", str(tmp_path / "binary.csv"))
+    assert "not a csv table" in tsavo.refused(
+        "family", "set", ENDPOINT, "--file", str(tmp_path / "binary.csv")
+    )
+    (tmp_path / "numbers.json").write_text('[{"segment": "007", "version": "small@1"}]')
+    assert tsavo.json("family", "set", ENDPOINT, "--file", str(tmp_path / "numbers.json"))["changed"] == 1
+    assert [one["segment"] for one in tsavo.json("family", "ls", ENDPOINT, "--search", "007")] == ["007"]
+    # Leading zeros are part of a segment.
+    (tmp_path / "numbers.csv").write_text("segment,version\n008,small@1\n")
+    assert tsavo.json("family", "set", ENDPOINT, "--file", str(tmp_path / "numbers.csv"))["changed"] == 1
+    assert [one["segment"] for one in tsavo.json("family", "ls", ENDPOINT, "--search", "008")] == ["008"]
 
 
 def test_taking_out_and_the_plug(tsavo: CommandLine, scene: Scene) -> None:

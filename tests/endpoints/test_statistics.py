@@ -18,8 +18,8 @@ import pytest
 
 from tsavo.endpoints import Gauges, Statistics
 from tsavo.endpoints import statistics_file as layout
+from tsavo.endpoints.counters import EndpointCounters
 from tsavo.endpoints.figures import Counted, Figures
-from tsavo.endpoints.statistics import EndpointCounters
 from tsavo.vocabulary import (
     Damaged,
     Forbidden,

@@ -33,7 +33,7 @@ def bundle(folder: Path, files: dict[str, str], entry: str = "model:predict") ->
     return folder
 
 
-def answers(folder: Path, hints: Hints = Hints()) -> dict[str, Any]:  # noqa: B008 -- frozen
+def answers(folder: Path, hints: Hints = Hints()) -> dict[str, Any]:
     outputs = open_model(folder, "python", hints).predict(FIELDS, COLUMNS)
     return {name: values.tolist() for name, values in outputs.items()}
 

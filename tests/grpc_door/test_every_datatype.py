@@ -14,34 +14,9 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
+from tests.datatypes import COLUMNS, FLOATS, NUMBERS, WAYS
 from tests.grpc_door.served import Echo, Served, served, tensor
-from tsavo.vocabulary import DType, Field, Route, VersionRef
-
-NUMBERS = [
-    "INT8",
-    "INT16",
-    "INT32",
-    "INT64",
-    "UINT8",
-    "UINT16",
-    "UINT32",
-    "UINT64",
-    "FP16",
-    "FP32",
-    "FP64",
-    "BF16",
-]
-FLOATS = ["BF16", "FP16", "FP32", "FP64"]
-# Endpoint -> the one type of its two columns.
-COLUMNS: dict[str, DType] = {
-    "floats": "float64",
-    "singles": "float32",
-    "whole": "int64",
-    "small": "int32",
-    "truths": "bool",
-    "texts": "string",
-}
-WAYS = ["matrix", "columns", "columns of one"]
+from tsavo.vocabulary import Field, Route, VersionRef
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +64,7 @@ def test_numbers(client: Any, datatype: str, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("datatype", FLOATS)
+@pytest.mark.parametrize("datatype", sorted(FLOATS))
 def test_missing_numbers(client: Any, datatype: str, way: str) -> None:
     values = array_of(datatype, [[np.nan, 1.5], [0.1, np.nan]])
     for endpoint, dtype in (("floats", np.float64), ("singles", np.float32)):

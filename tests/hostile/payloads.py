@@ -92,7 +92,7 @@ class Scene:
         *,
         trusted: bool = False,
         limits: WorkerLimits = LIMITS,
-        hints: Hints = Hints(),  # noqa: B008 -- frozen
+        hints: Hints = Hints(),
     ) -> Prepared:
         """What the console does with a file."""
         found = source_format or sniff_file(path)

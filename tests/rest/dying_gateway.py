@@ -15,6 +15,7 @@ import uvicorn
 
 from tests.endpoints.test_serving import ONE
 from tests.rest.scoring_world import ScoringWorld, Weighs
+from tests.rest.served import HTTP
 from tsavo.endpoints.retries import Retries
 from tsavo.journal import JournalWriter, KeptReplies, KeptReply, Reservations
 from tsavo.rest import Gateway
@@ -44,7 +45,7 @@ async def main() -> None:
     )
     gateway = Gateway(world.plane, version="1", max_body=1 << 20, report=print, retries=retries)
     gateway.ready = True
-    config = uvicorn.Config(gateway, port=port, lifespan="off", ws="none", log_level="warning")
+    config = uvicorn.Config(gateway, http=HTTP, port=port, lifespan="off", ws="none", log_level="warning")
     await uvicorn.Server(config).serve()
 
 

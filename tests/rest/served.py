@@ -19,7 +19,7 @@ import uvloop
 from tsavo.endpoints import DataPlane, LoadedVersion, VersionShelf
 from tsavo.endpoints.retries import Retries
 from tsavo.journal import Journal, JournalWriter, KeptReplies, Reservations
-from tsavo.rest import Cors, Gateway
+from tsavo.rest import ConnectionLimits, Cors, Gateway, patient_protocol
 from tsavo.storage import IdSource, SystemClock
 from tsavo.vocabulary import (
     NUMPY_DTYPES,
@@ -35,6 +35,9 @@ from tsavo.vocabulary import (
     VersionRef,
     decode_record,
 )
+
+# What the product speaks on a connection.
+HTTP = patient_protocol(ConnectionLimits())
 
 
 class Echo:
@@ -120,7 +123,9 @@ def served(
             plane, version="1.2.3", max_body=max_body, report=faults.append, retries=retries, cors=cors
         )
         gateway.ready = True
-        server = uvicorn.Server(uvicorn.Config(gateway, log_config=None, lifespan="off", ws="none"))
+        server = uvicorn.Server(
+            uvicorn.Config(gateway, http=HTTP, log_config=None, lifespan="off", ws="none")
+        )
         stop.append(server)
         up.set()
         await server.serve([listener])

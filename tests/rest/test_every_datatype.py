@@ -12,34 +12,9 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
+from tests.datatypes import COLUMNS, FLOATS, NUMBERS, WAYS
 from tests.rest.served import Served, echo, served
-from tsavo.vocabulary import DType, Field, Route, VersionRef
-
-NUMBERS = [
-    "INT8",
-    "INT16",
-    "INT32",
-    "INT64",
-    "UINT8",
-    "UINT16",
-    "UINT32",
-    "UINT64",
-    "FP16",
-    "FP32",
-    "FP64",
-    "BF16",
-]
-FLOATS = {"FP16", "FP32", "FP64", "BF16"}
-# Endpoint -> the one type of its two columns.
-COLUMNS: dict[str, DType] = {
-    "floats": "float64",
-    "singles": "float32",
-    "whole": "int64",
-    "small": "int32",
-    "truths": "bool",
-    "texts": "string",
-}
-WAYS = ["matrix", "columns", "columns of one"]
+from tsavo.vocabulary import Field, Route, VersionRef
 
 
 @pytest.fixture(scope="module")

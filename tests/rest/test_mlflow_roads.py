@@ -20,6 +20,7 @@ import uvicorn
 from tests.endpoints.test_serving import ONE
 from tests.environments import mlflow_environment
 from tests.rest.scoring_world import NAMES, RECORDS, ROWS, Scene, texts, with_scene
+from tests.rest.served import HTTP
 from tsavo.vocabulary import Batch, Damaged, Field, Output, Route, Signature
 
 PROGRAM = Path(__file__).with_name("mlflow_protocol.py")
@@ -99,7 +100,9 @@ def test_mlflows_own_server_answers_the_same_and_its_client_works_unmodified(fol
 
     async def served(scene: Scene) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(scene.gateway, lifespan="off", log_config=None, ws="none"))
+        server = uvicorn.Server(
+            uvicorn.Config(scene.gateway, http=HTTP, lifespan="off", log_config=None, ws="none")
+        )
         serving = asyncio.create_task(server.serve([listener]))
         port = listener.getsockname()[1]
         try:

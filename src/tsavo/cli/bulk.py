@@ -25,8 +25,8 @@ def register_many(
     *,
     deploy: Flag = False,
     family: str | None = None,
-    about: Described = About(),  # noqa: B008 -- frozen
-    options: Common = Options(),  # noqa: B008 -- frozen
+    about: Described = About(),
+    options: Common = Options(),
 ) -> int:
     """Register thousands of models from a list or a folder; run it again to go on where it was.
 

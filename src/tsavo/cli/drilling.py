@@ -22,7 +22,7 @@ def limit(
     warm: bool | None = None,
     guard: bool | None = None,
     why: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """What an endpoint may take: time, requests at once, a place in memory. What is not given stays as it is.
 
@@ -77,7 +77,7 @@ def drill(
     requests: int = 200,
     seconds: int = 60,
     why: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Try every step of a fallback chain on copies of live requests; exit 1 when one cannot answer, or none came.
 

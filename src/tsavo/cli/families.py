@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from itertools import islice
 from pathlib import Path
@@ -13,7 +11,7 @@ from cyclopts import App, Parameter
 
 from tsavo.cli.options import Common, Flag, Options
 from tsavo.cli.printing import as_text, print_json, print_table
-from tsavo.vocabulary import Invalid, Member, NotFound, Unreadable
+from tsavo.vocabulary import Invalid, Member
 
 if TYPE_CHECKING:
     from tsavo.client import MembersChanged
@@ -22,6 +20,7 @@ __all__ = ["family"]
 
 _PIPE: Final = "-"
 _SHOWN: Final = 50
+_COLUMNS: Final = ("segment", "version")
 _FILE = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 
 family = App(
@@ -40,7 +39,7 @@ def make(
     dtype: Literal["string", "int64"] | None = None,
     unseen: Literal["parent", "refuse"] = "parent",
     why: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Make an endpoint a family: its champion becomes the parent of the versions that a column chooses among.
 
@@ -79,7 +78,7 @@ def set_versions(
     *versions: str,
     file: _FILE = None,
     why: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Give segments their versions, all of them or none.
 
@@ -90,7 +89,7 @@ def set_versions(
     versions
         SEGMENT=MODEL@N; SEGMENT=MODEL for the model's newest version.
     file
-        A CSV file with the columns segment and version; '-' reads standard input.
+        A CSV, Parquet or JSON file with the columns segment and version; '-' reads CSV from standard input.
     why
         Kept in the audit trail.
     """
@@ -116,7 +115,7 @@ def ls(
     *,
     search: str = "",
     all: Flag = False,
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """List the members of a family.
 
@@ -155,7 +154,7 @@ def remove(
     /,
     *segments: str,
     why: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Take segments out of a family, all of them or none; their rows are unseen ones from then on.
 
@@ -182,7 +181,7 @@ def plug(
     *,
     off: Flag = False,
     why: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Pull the plug of one segment: the parent answers for it. --off puts it back.
 
@@ -227,35 +226,27 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _read(file: str) -> dict[str, str]:
-    text = sys.stdin.read() if file == _PIPE else _text_of(Path(file))
-    table = csv.DictReader(io.StringIO(text))
-    if table.fieldnames is None or not {"segment", "version"} <= set(table.fieldnames):
+    from tsavo.client.tables import read_table
+
+    content = sys.stdin.buffer.read() if file == _PIPE else None
+    kind = "csv" if file == _PIPE else None
+    table = read_table(Path(file), format=kind, content=content, text=_COLUMNS)
+    if not set(_COLUMNS) <= set(table.column_names):
         raise Invalid(
             "not a list of members",
             field="file",
-            found=list(table.fieldnames or [])[:10],
+            found=table.column_names[:10],
             expected="the columns segment and version",
         )
     found: dict[str, str] = {}
-    for line, row in enumerate(table, 2):
-        segment, version = row["segment"], row["version"]
+    for number, row in enumerate(table.select(_COLUMNS).to_pylist(), 1):
+        segment, version = (str(row[name] or "") for name in _COLUMNS)
         if not segment or not version or segment in found:
             raise Invalid(
                 "a segment is there twice" if segment in found else "a segment or a version is missing",
-                field=f"file, line {line}",
+                field=f"file, row {number}",
                 found=f"{segment},{version}",
                 expected="every segment once, with its version",
             )
         found[segment] = version
     return found
-
-
-def _text_of(path: Path) -> str:
-    if not path.exists():
-        raise NotFound("there is no such file", field="file", found=str(path))
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, IsADirectoryError) as error:
-        raise Unreadable(
-            "the file cannot be read as CSV", field="file", found=str(path), expected="text in UTF-8"
-        ) from error

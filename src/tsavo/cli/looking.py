@@ -34,7 +34,7 @@ def ls(
     /,
     *,
     search: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """List endpoints, or models.
 
@@ -84,7 +84,7 @@ def show(
     name: str,
     /,
     *,
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Everything about an endpoint, a model (NAME) or a version (MODEL@N).
 
@@ -130,7 +130,7 @@ def diff(
     second: str,
     /,
     *,
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """What differs between two versions: signature, checks, lineage, reference.
 
@@ -192,7 +192,7 @@ def sql(
     *,
     limit: int = 10_000,
     output: OutputPath = _PIPE,
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Run one SELECT over decisions, outcomes and monitors. Works on a stopped home, too.
 
@@ -248,7 +248,7 @@ def decision(
     decision_id: str,
     /,
     *,
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """One decision: what came in, what went out, which version, what became of it. Works on a stopped home, too.
 

@@ -27,12 +27,12 @@ def register(
     /,
     *,
     name: str,
-    about: Described = About(),  # noqa: B008 -- frozen
+    about: Described = About(),
     problem: str = "",
     decision: str = "",
     value: str = "",
     assumptions: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Check, compile and keep a model file as the next version of a model.
 
@@ -89,9 +89,9 @@ def deploy(
     by: str | None = None,
     fallback: _Versions = None,
     constant: str | None = None,
-    about: Described = About(),  # noqa: B008 -- frozen
+    about: Described = About(),
     why: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Make a version the champion of an endpoint, its shadow, or give it a share of the requests.
 
@@ -151,7 +151,7 @@ def promote(
     /,
     *,
     why: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Make a challenger, shadow or with a share, the champion.
 
@@ -174,7 +174,7 @@ def rollback(
     /,
     *,
     why: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Go back to the champion before the present one.
 
@@ -198,7 +198,7 @@ def plug(
     fallback: _Versions = None,
     constant: str | None = None,
     why: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Pull the plug: the fallback answers at once, everywhere. --off puts it back.
 

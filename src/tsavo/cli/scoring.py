@@ -26,7 +26,7 @@ def score(
     format: str | None = None,
     key: str | None = None,
     retries: int | None = None,
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Score a table; the answers come with a decision id for each row.
 
@@ -86,7 +86,7 @@ def outcomes(
     outcome_column: str = "outcome",
     time_column: str = "time",
     format: str | None = None,
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Record what really happened, by decision id.
 

@@ -36,7 +36,7 @@ def verify(
     all: Flag = False,
     libraries: _Libraries = None,
     after: str | None = None,
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """See whether versions still answer as they did when they were registered. Ends with 1 when one does not.
 
@@ -116,7 +116,7 @@ def eject(
     *,
     output: _Folder,
     force: Flag = False,
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Write a version as an MLflow model folder, which runs where Tsavo is not installed.
 

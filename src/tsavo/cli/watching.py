@@ -13,7 +13,7 @@ def alerts(
     *,
     endpoint: str | None = None,
     all: Flag = False,
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """List open alerts.
 
@@ -43,7 +43,7 @@ def ack(
     /,
     *,
     note: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Acknowledge an alert: you have seen it.
 
@@ -68,7 +68,7 @@ def resolve(
     /,
     *,
     note: str = "",
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Resolve an alert: it is dealt with.
 
@@ -92,7 +92,7 @@ def monitors(
     endpoint: str,
     /,
     *,
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """What the monitors of an endpoint say now, in plain words.
 
@@ -114,7 +114,7 @@ def monitors(
 
 def doctor(
     *,
-    options: Common = Options(),  # noqa: B008 -- frozen
+    options: Common = Options(),
 ) -> int:
     """Look for what is wrong with this installation, and say the mend. Changes nothing; exit 1 when something is."""
     from tsavo.app.doctor import examine

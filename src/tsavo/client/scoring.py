@@ -219,16 +219,15 @@ def _ask(
 
 def _again(asking: _Asking, ask: Callable[[], T]) -> T:
     """Ask, and ask again while nobody can answer now."""
-    pause = _FIRST_PAUSE_SECONDS
-    for turn in range(asking.retries + 1):
+    left, pause = asking.retries, _FIRST_PAUSE_SECONDS
+    while True:
         try:
             return ask()
         except (Unavailable, Overloaded, Conflict) as error:
-            if turn == asking.retries:
+            if not left:
                 raise
             time.sleep(error.retry_after or pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-    raise AssertionError  # the last turn returned or raised
+        left, pause = left - 1, min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def counted_from(start: int, field: str | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy.typing as npt
@@ -101,10 +102,9 @@ class Answering:
         route = lane.route
         flags = (*part.flags, f"fallback:{why}")
         for step in _steps(lane, part.ref):
-            try:
+            # Whatever keeps this step from answering, the next one is asked.
+            with suppress(Exception):
                 return await self._step(lane, champion, batch, step, flags, part.lacking)
-            except Exception:  # noqa: S112 -- any failure of this step means the next one answers
-                continue
         if part.refusal is not None:
             raise part.refusal
         # A challenger's or a member's own failure is nobody's business who asked the endpoint; its champion's is.

@@ -116,14 +116,14 @@ class RouteFollower:
 
     def _newer(self) -> _Changes | None:
         with self._database.read() as connection:
-            if newest_revision(connection) <= self._revision:
+            newest = newest_revision(connection)
+            if newest <= self._revision:
                 return None
             routes = changed_routes(connection, self._revision, limit=_PAGE)
             members = changed_members(connection, self._revision, limit=_PAGE)
         # Behind the last of a full page there may be changes of this kind that come before those of the other.
         found = [[route.revision for route in routes], [member.revision for member in members]]
-        ends = [revisions[-1] for revisions in found if len(revisions) >= _PAGE]
-        upto = min(ends) if ends else max(revisions[-1] for revisions in found if revisions)
+        upto = min((revisions[-1] for revisions in found if len(revisions) >= _PAGE), default=newest)
         return _Changes(
             [route for route in routes if route.revision <= upto],
             [member for member in members if member.revision <= upto],

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsavo.endpoints.inputs import InputReader, InputTensor
-from tsavo.endpoints.parts import Part
+from tsavo.endpoints.parts import Part, is_missing
 from tsavo.vocabulary import Batch, DType, Field, Invalid, Signature
 
 __all__ = ["Guarded", "guard_parts", "read_guarded"]
@@ -173,9 +173,9 @@ def _listed(tensor: InputTensor) -> list[Any]:
 
 
 def _missing(values: Sequence[Any]) -> npt.NDArray[np.bool_]:
-    return np.fromiter((value is None or value != value for value in values), np.bool_, len(values))  # noqa: PLR0124
+    return np.fromiter(map(is_missing, values), np.bool_, len(values))
 
 
 def _with_stand_ins(field: Field, values: Sequence[Any]) -> list[Any]:
     stand_in = _STAND_INS[field.dtype]
-    return [stand_in if value is None or value != value else value for value in values]  # noqa: PLR0124
+    return [stand_in if is_missing(value) else value for value in values]

@@ -24,7 +24,17 @@ from tsavo.vocabulary import (
     VersionRef,
 )
 
-__all__ = ["Given", "Part", "divide", "key_texts", "merge", "spoken_signature", "take_key", "take_rows"]
+__all__ = [
+    "Given",
+    "Part",
+    "divide",
+    "is_missing",
+    "key_texts",
+    "merge",
+    "spoken_signature",
+    "take_key",
+    "take_rows",
+]
 
 _EXACT: Final = 2**53
 _MOST_NAMED: Final = 10
@@ -123,7 +133,7 @@ def key_texts(key: InputTensor | None, segments: Segments, signature: Signature,
 
 
 def _key_text(value: Any, row: int, segments: Segments) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if is_missing(value):
         return ""
     if segments.dtype == "string":
         if isinstance(value, str):
@@ -214,6 +224,11 @@ def _of_segment(lane: Lane, segment: str, places: npt.NDArray[np.int64] | None, 
             next_step=f"see them with 'tsavo family ls {route.endpoint}'",
         )
     return Part(route.champion, "champion", places, segment, flags=("segment:unseen",))
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value of a column is not there: null, or not a number."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def take_rows(batch: Batch, places: npt.NDArray[np.int64] | None) -> Batch:

@@ -65,7 +65,7 @@ class SklearnOriginal(Original):
         When it is not a fitted scikit-learn estimator, or one that only labels the rows it was fitted on.
     """
 
-    def __init__(self, estimator: Any, hints: Hints = Hints()) -> None:  # noqa: B008 -- frozen
+    def __init__(self, estimator: Any, hints: Hints = Hints()) -> None:
         _check(estimator)
         self.estimator = estimator
         self.framework = _framework()

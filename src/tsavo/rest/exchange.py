@@ -14,7 +14,7 @@ from tsavo.journal import KeptReply
 from tsavo.rest.admission import Admission
 from tsavo.rest.asgi import Receive, Scope
 from tsavo.rest.bodies import read_body
-from tsavo.rest.compression import decompressed
+from tsavo.rest.compression import WORTH_PACKING, compressed, decompressed
 
 __all__ = ["JSON", "Exchange", "Handler", "Reply", "Road", "Write", "road"]
 
@@ -118,6 +118,15 @@ class Exchange:
         """Who calls, as far as the caller says (until keys come): kept with the decision, cut to 100 characters."""
         said = self.header(_CALLER)
         return "" if said is None else said[:_MOST_CHARACTERS].decode("latin-1")
+
+    async def packed(self, reply: Reply) -> Reply:
+        """The reply, compressed where it is worth that and the client can read it."""
+        accepted = self.headers.get(b"accept-encoding") if len(reply.body) >= WORTH_PACKING else None
+        body = None if accepted is None else await compressed(reply.body, accepted)
+        if accepted is None or body is None:
+            return reply
+        headers = (*reply.headers, (b"content-encoding", accepted), (b"vary", b"accept-encoding"))
+        return Reply(body, reply.status, reply.content_type, headers)
 
     def keep(self, take_down: Callable[[Reply], KeptReply]) -> None:
         """What is scored from now on is kept: `take_down` makes of the reply what is recorded with the decisions."""

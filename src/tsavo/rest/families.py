@@ -16,7 +16,6 @@ import orjson
 
 from tsavo.endpoints import FamilyAnswer, MemberAnswer
 from tsavo.rest.binary_tensors import LENGTH_HEADER
-from tsavo.rest.compression import WORTH_PACKING, compressed
 from tsavo.rest.exchange import Exchange, Reply, road
 from tsavo.rest.open_inference import InferRequest, decode_request, json_output
 from tsavo.vocabulary import Invalid, decision_id
@@ -55,7 +54,7 @@ async def _infer_all(exchange: Exchange, family: str) -> Reply:
     trace = "" if exchange.trace is None else exchange.trace.trace_id
 
     async def write(answer: FamilyAnswer) -> Reply:
-        return await _packed(exchange, await _document(answer, request))
+        return await exchange.packed(Reply(await _document(answer, request)))
 
     return await exchange.recorded(
         lambda keep: exchange.plane.families.infer_all(
@@ -71,16 +70,6 @@ async def _infer_all(exchange: Exchange, family: str) -> Reply:
         ),
         write,
     )
-
-
-async def _packed(exchange: Exchange, document: bytes) -> Reply:
-    accepted = exchange.header(b"accept-encoding")
-    if accepted is None or len(document) < WORTH_PACKING:
-        return Reply(document)
-    packed = await compressed(document, accepted)
-    if packed is None:
-        return Reply(document)
-    return Reply(packed, headers=((b"content-encoding", accepted), (b"vary", b"accept-encoding")))
 
 
 def _read_selection(document: bytes) -> _Selection:

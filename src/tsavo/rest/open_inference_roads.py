@@ -20,7 +20,6 @@ import msgspec
 from tsavo.endpoints import Answer, LoadedVersion
 from tsavo.endpoints.repository import version_numbers
 from tsavo.rest.binary_tensors import LENGTH_HEADER
-from tsavo.rest.compression import WORTH_PACKING, compressed
 from tsavo.rest.exchange import Exchange, Reply, road
 from tsavo.rest.model_documents import configuration, metadata
 from tsavo.rest.open_inference import InferRequest, decode_request, encode_answer, encode_binary_answer
@@ -58,13 +57,11 @@ async def infer(exchange: Exchange, endpoint: str, version: str | None = None) -
         return await exchange.infer(endpoint, request.tensors, write, wanted=request.wanted, pin=pin)
     # This road is the busiest, so it does without the calls in between.
     answer = await exchange.score(endpoint, request.tensors, request.wanted, pin)
-    reply = _reply(request, answer)
-    return reply if len(reply.body) < WORTH_PACKING else await _packed(exchange, reply)
+    return await _written(exchange, request, answer)
 
 
 async def _written(exchange: Exchange, request: InferRequest, answer: Answer) -> Reply:
-    reply = _reply(request, answer)
-    return reply if len(reply.body) < WORTH_PACKING else await _packed(exchange, reply)
+    return await exchange.packed(_reply(request, answer))
 
 
 def _reply(request: InferRequest, answer: Answer) -> Reply:
@@ -72,15 +69,6 @@ def _reply(request: InferRequest, answer: Answer) -> Reply:
         document, length = encode_binary_answer(answer, request)
         return Reply(document, content_type=_RAW, headers=((LENGTH_HEADER, b"%d" % length),))
     return Reply(encode_answer(answer, request))
-
-
-async def _packed(exchange: Exchange, reply: Reply) -> Reply:
-    accepted = exchange.header(b"accept-encoding")
-    body = None if accepted is None else await compressed(reply.body, accepted)
-    if accepted is None or body is None:
-        return reply
-    headers = (*reply.headers, (b"content-encoding", accepted), (b"vary", b"accept-encoding"))
-    return Reply(body, reply.status, reply.content_type, headers)
 
 
 async def _metadata(exchange: Exchange, endpoint: str, version: str | None = None) -> Reply:

@@ -96,7 +96,7 @@ def _killed(number: int, words: str, limits: WorkerLimits) -> TsavoError:
     )
 
 
-def no_answer(ended: Ended = Ended(0, "")) -> Unreadable:  # noqa: B008 -- frozen
+def no_answer(ended: Ended = Ended(0, "")) -> Unreadable:
     """What to say when a worker ended without an answer that makes sense."""
     return Unreadable(
         f"the process that read the model ended with code {ended.code} and without an answer",

@@ -76,7 +76,7 @@ class WorkerPool:
         self,
         folder: Path,
         python_of: Callable[[Environment | None], Path],
-        limits: PoolLimits = PoolLimits(),  # noqa: B008 -- frozen
+        limits: PoolLimits = PoolLimits(),
     ) -> None:
         self.limits = limits
         self.python_of = python_of
