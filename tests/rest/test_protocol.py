@@ -34,6 +34,8 @@ class Reply(NamedTuple):
 
 async def read_reply(reader: asyncio.StreamReader, *, head: bool = False) -> Reply:
     start, *lines = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10))[:-4].split(b"\r\n")
+    # What belongs to the reply before would stand in front.
+    assert start.startswith(b"HTTP/1.1 "), start
     headers = dict(line.split(b": ", 1) for line in lines)
     length = 0 if head else int(headers.get(b"content-length", b"0"))
     return Reply(int(start.split(b" ")[1]), headers, await asyncio.wait_for(reader.readexactly(length), 10))
@@ -225,7 +227,7 @@ def test_a_wish_for_another_protocol_is_passed_over(tmp_path: Path) -> None:
         assert (await read_reply(reader)).value == 6
         # Once more is a client, a thousand times is none.
         writer.write(LIVE.replace(b"\r\n\r\n", wish, 1) * 1000)
-        await until_closed(reader)
+        assert (await until_closed(reader)).count(b"HTTP/1.1 200") < 100
         writer.close()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(LIVE)
@@ -244,6 +246,17 @@ def test_a_refused_body_is_thrown_away_and_the_connection_goes_on(tmp_path: Path
         writer.close()
         await asyncio.sleep(0.05)
         assert (gateway.admission.requests, gateway.admission.bytes) == (0, 0)
+
+    with_server(tmp_path, test, LIMITS)
+
+
+def test_a_body_that_nobody_reads_is_thrown_away_too(tmp_path: Path) -> None:
+    async def test(port: int, _gateway: Gateway) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(b"x" * (3 << 20)).replace(b"/v2/models/e/infer", b"/nowhere") + infer(9))
+        assert (await read_reply(reader)).status == 404
+        assert (await read_reply(reader)).value == 9
+        writer.close()
 
     with_server(tmp_path, test, LIMITS)
 

@@ -51,7 +51,6 @@ class IncomingRequest:
         self.old = old
         self.expects = False
         self.complete = False
-        # Whether the reply is sent: what still comes of the body is thrown away.
         self.over = False
         self._body: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
@@ -66,6 +65,11 @@ class IncomingRequest:
         if not self.over:
             self._body.append(part)
             self.wake()
+
+    def end(self) -> None:
+        """The reply is sent: what has come of the body is thrown away, and what still comes."""
+        self.over = True
+        self._body.clear()
 
     def wake(self) -> None:
         """Somebody may be waiting for what has changed."""

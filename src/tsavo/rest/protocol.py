@@ -254,7 +254,7 @@ class HttpConnection(asyncio.Protocol):
         try:
             reply = await self._responder.respond(request.scope, request.receive)
         finally:
-            request.over = True
+            request.end()
             if reply is None:
                 # Nobody waits for it, or there is no time left for it.
                 self._close()
