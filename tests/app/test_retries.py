@@ -173,6 +173,6 @@ def test_a_decision_is_found_from_its_trace_and_the_other_way_round(two: Running
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
     answer = httpx.post(two.gateway + PATH, json=BODY, headers=headers)
-    found = two.tsavo("sql", f"select decision_id from decisions where list_contains(flags, 'trace:{trace}')")
+    found = two.tsavo("sql", f"select decision_id from decisions where trace = '{trace}'")
     assert [row["decision_id"] for row in found] == [decided_by(answer)]
-    assert f"trace:{trace}" in two.tsavo("decision", decided_by(answer))["decision"]["flags"]
+    assert two.tsavo("decision", decided_by(answer))["decision"]["trace"] == trace

@@ -14,6 +14,7 @@ import pytest
 from tests.endpoints.test_serving import NOW, ROWS, World, boom, run
 from tests.endpoints.test_serving import Times as TimesOf
 from tsavo.endpoints import InputTensor
+from tsavo.endpoints.origins import Origin
 from tsavo.vocabulary import (
     ConstantFallback,
     Damaged,
@@ -76,7 +77,7 @@ def times(*factors: float) -> dict[VersionRef, TimesOf | TsavoError]:
 def test_every_member_answers_for_itself_and_each_decision_is_recorded(tmp_path: Path) -> None:
     async def test() -> None:
         world = family(tmp_path, times(1, 10, 100), {"south": 3, "north": 2, "west": 2})
-        answer = await world.plane.families.infer_all("e", ROWS, caller="me", trace="f" * 32)
+        answer = await world.plane.families.infer_all("e", ROWS, origin=Origin("me", "f" * 32))
         told = [(one.segment, one.version, one.role, one.outputs[0].tolist()) for one in answer.members]
         assert told == [
             ("north", ref(2), "champion", [30.0, 70.0]),
@@ -92,7 +93,7 @@ def test_every_member_answers_for_itself_and_each_decision_is_recorded(tmp_path:
         ]
         for record, one in zip(records, answer.members, strict=True):
             assert (record.request, record.endpoint, record.caller) == (answer.request, "e", "me")
-            assert record.flags == (f"trace:{'f' * 32}",)
+            assert record.trace == "f" * 32
             assert record.numbers[0] == one.first
             assert record.inputs[0].array().tolist() == [[1.0, 2.0], [3.0, 4.0]]
             assert record.outputs[0].array().tolist() == one.outputs[0].tolist()

@@ -14,6 +14,7 @@ import pytest
 
 from tests.endpoints.test_serving import NOW, ONE, ROWS, THREE, TWO, Times, World, boom
 from tsavo.endpoints import InputTensor
+from tsavo.endpoints.origins import Origin
 from tsavo.endpoints.splitting import assign, key_of
 from tsavo.vocabulary import (
     Challenger,
@@ -82,7 +83,7 @@ def test_equal_keys_get_the_same_version(tmp_path: Path, by: str) -> None:
         for turn in range(3):
             for name in map(str, range(40)):
                 answer = await world.plane.infer(
-                    "e", ROWS, key=name if by == "key" else "", caller=name if by == "caller" else ""
+                    "e", ROWS, key=name if by == "key" else "", origin=Origin(name if by == "caller" else "")
                 )
                 chosen.setdefault(name, set()).add(answer.version)
             world.route(revision=turn + 2, challengers=(Challenger(TWO, "share", 0.5),), split=Split(by, 3))

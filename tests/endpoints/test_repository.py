@@ -25,7 +25,7 @@ def never(ref: VersionRef) -> LoadedVersion:
 def test_ten_thousand_endpoints_are_listed_without_loading_one_or_keeping_others_waiting() -> None:
     async def test() -> None:
         with ThreadPoolExecutor(1) as threads:
-            plane = DataPlane(VersionShelf(never, threads), NoJournal(), lambda: "", lambda: 0)
+            plane = DataPlane(VersionShelf(never, threads), NoJournal(), lambda _: "", lambda: 0)
             routes = [
                 Route(
                     f"e{at:05}", at, VersionRef(f"m{at}", 2), (), (VersionFallback(VersionRef(f"m{at}", 1)),)

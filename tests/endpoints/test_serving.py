@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pytest
 
 from tsavo.endpoints import DataPlane, InputTensor, LoadedVersion, VersionShelf, project
+from tsavo.endpoints.origins import Origin
 from tsavo.journal import Journal, JournalWriter
 from tsavo.storage import IdSource, SystemClock
 from tsavo.vocabulary import (
@@ -117,7 +118,7 @@ def test_an_answer_is_recorded_as_it_was_given(tmp_path: Path) -> None:
     async def test() -> None:
         world = World(tmp_path, {ONE: Times(1.0)})
         world.route()
-        answer = await world.plane.infer("e", ROWS, caller="me")
+        answer = await world.plane.infer("e", ROWS, origin=Origin("me"))
         assert answer.outputs[0].tolist() == [3.0, 7.0]
         assert (answer.role, answer.flags) == ("champion", ())
         (record,) = await world.records()

@@ -135,7 +135,7 @@ def test_a_trace_is_continued_and_kept_with_the_decision_and_told_with_a_refusal
     assert PARENT not in told["traceparent"]
     assert told["tracestate"] == "a=1"
     (record,) = door.records()
-    assert record.flags == (f"trace:{TRACE}",)
+    assert record.trace == TRACE
     asked = request()
     asked.model_name = "nobody"
     refused = calls.refusal(asked, ("traceparent", GOOD))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from tests.lake.scene import MIXED, Scene, decision, outcome, row_id, signature_of
 from tsavo.lake.layout import lay_out_decisions
+from tsavo.lake.relations import RECORDED
 from tsavo.lake.rows import Decided, Resolved, decision_rows, outcome_rows
 from tsavo.vocabulary import (
     Damaged,
@@ -36,8 +37,11 @@ DTYPES: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
+Scored: TypeAlias = tuple[Signature, list[DecisionRecord], list[list[Any]], list[list[Any]]]
+
+
 @st.composite
-def scored(draw: st.DrawFn) -> tuple[Signature, list[DecisionRecord], list[list[Any]], list[list[Any]]]:
+def scored(draw: st.DrawFn) -> Scored:
     """A signature, records of it, and the values that are in them, column by column."""
     inputs = draw(st.lists(st.sampled_from(sorted(DTYPES)), min_size=1, max_size=4))
     outputs = draw(
@@ -188,6 +192,7 @@ def test_the_columns_of_a_table_are_those_of_the_design(scene: Scene) -> None:
         "latency_us",
         "flags",
     ]
-    assert schema.names[10:] == ["journal", "seq", "features", "prediction", "explanation"]
+    assert tuple(schema.names[10:18]) == RECORDED
+    assert schema.names[18:] == ["journal", "seq", "features", "prediction", "explanation"]
     assert schema.field("time").type == pa.timestamp("us", tz="UTC")
     assert schema.field("explanation").type == pa.struct([("age", pa.float64()), ("income", pa.float64())])

@@ -41,10 +41,10 @@ def test_a_table_that_is_not_there_has_no_snapshot(tmp_path: Path) -> None:
 
 def test_a_transaction_goes_in_once_and_rows_with_it(tmp_path: Path) -> None:
     table = table_at(tmp_path / "t")
-    assert table.append(rows(1, 2), ("j", 2))
-    assert not table.append(rows(1, 2), ("j", 2))
-    assert not table.append(rows(1), ("j", 1))
-    assert table.append(rows(3), ("j", 3))
+    assert table.append(rows(1, 2), {"j": 2})
+    assert not table.append(rows(1, 2), {"j": 2})
+    assert not table.append(rows(1), {"j": 1})
+    assert table.append(rows(3), {"j": 3})
     snapshot = table.snapshot(["j", "k"])
     assert snapshot is not None
     assert (snapshot.upto("j"), snapshot.upto("k")) == (3, 0)
@@ -55,21 +55,21 @@ def test_two_writers_with_the_same_transaction_cannot_both_win(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = table_at(tmp_path / "t")
-    table.append(rows(1), ("j", 1))
+    table.append(rows(1), {"j": 1})
     stale = DeltaTable(str(tmp_path / "t"))
-    table.append(rows(2), ("j", 2))
+    table.append(rows(2), {"j": 2})
     other = table_at(tmp_path / "t")
     # The other writer opened the table just before the commit above.
     monkeypatch.setattr(other, "_open", lambda schema: stale)
     with pytest.raises(CommitFailedError):
-        other.append(rows(2), ("j", 2))
+        other.append(rows(2), {"j": 2})
     assert seen(table) == [1, 2]
 
 
 def test_a_kept_snapshot_notices_every_commit_of_another_process(tmp_path: Path) -> None:
     reader, writer = table_at(tmp_path / "t"), table_at(tmp_path / "t")
     for number in range(1, 130):
-        writer.append(rows(number), ("j", number))
+        writer.append(rows(number), {"j": number})
         snapshot = reader.snapshot(["j"])
         assert snapshot is not None
         assert snapshot.upto("j") == number
@@ -126,7 +126,7 @@ def test_decision_files_have_bounds_for_what_readers_skip_by(scene: Scene) -> No
 def test_merging_keeps_every_row_for_old_and_new_readers(tmp_path: Path) -> None:
     table = table_at(tmp_path / "t")
     for number in range(1, 11):
-        table.append(rows(number), ("j", number))
+        table.append(rows(number), {"j": number})
     before = table.snapshot(["j"])
     assert before is not None
     assert not table.tidy(most_small_files=10)

@@ -32,7 +32,7 @@ def test_a_trace_is_continued_and_kept_with_the_decision(tmp_path: Path) -> None
         assert answer.json()["flags"] == []
 
     (record,) = with_scene(tmp_path, test)
-    assert f"trace:{TRACE}" in record.flags
+    assert record.trace == TRACE
 
 
 def test_without_a_trace_none_is_begun(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from tsavo.runtimes import (
     Runtime,
     WorkerPool,
 )
+from tsavo.runtimes.fingerprint import keep_fingerprint, take_fingerprint
 from tsavo.storage import ArtifactStore, IdSource, SystemClock
 from tsavo.vocabulary import Environment, TsavoError, Version
 
@@ -94,6 +95,7 @@ async def _serve(child: Child) -> None:
     )
     journal.start(loop)
     statistics = Statistics(child.home.statistics / f"gateway-{child.worker}")
+    runtime = keep_fingerprint(take_fingerprint(), child.home.runtimes)
     plane = DataPlane(
         shelf,
         journal,
@@ -102,6 +104,7 @@ async def _serve(child: Child) -> None:
         statistics,
         concurrent=max(1, settings.requests // _SHARE_OF_ONE),
         drills=DrillBook(shelf, clock.nanoseconds, child.home.drills, f"gateway-{child.worker}"),
+        runtime=runtime,
     )
     follower = RouteFollower(database, plane, shelf, every=settings.follow_seconds, report=report_fault)
     await loop.run_in_executor(threads, follower.read_all)

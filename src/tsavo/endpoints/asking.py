@@ -12,6 +12,7 @@ from tsavo.endpoints.guarding import guard_parts, read_guarded
 from tsavo.endpoints.inputs import InputTensor
 from tsavo.endpoints.lanes import Lane
 from tsavo.endpoints.loaded import LoadedVersion
+from tsavo.endpoints.origins import Origin
 from tsavo.endpoints.parts import Part, divide, key_texts, take_key
 from tsavo.vocabulary import Batch
 
@@ -28,9 +29,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
 
     tensors: Sequence[InputTensor]
     wanted: Sequence[str] | None
-    caller: str
+    origin: Origin
     key: str
-    trace: str
     reply: Keeping | None
     started: int
 
@@ -55,5 +55,5 @@ def divided(
     else:
         batch, row_flags = champion.reader.read(tensors)
     keys = None if route.segments is None else key_texts(chooser, route.segments, signature, batch)
-    parts = divide(lane, request, batch, signature, keys, asked.key, asked.caller)
+    parts = divide(lane, request, batch, signature, keys, asked.key, asked.origin.caller)
     return batch, row_flags, parts if guarded is None else guard_parts(parts, guarded)

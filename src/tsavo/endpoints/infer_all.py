@@ -19,6 +19,7 @@ from tsavo.endpoints.family_rows import FamilyRows, chosen_members, segments_of
 from tsavo.endpoints.inputs import InputTensor
 from tsavo.endpoints.lanes import Lane
 from tsavo.endpoints.loaded import LoadedVersion
+from tsavo.endpoints.origins import Course, Origin
 from tsavo.endpoints.parts import Given, Part
 from tsavo.endpoints.recording import Recorder, record
 from tsavo.endpoints.route_table import RouteTable
@@ -101,8 +102,7 @@ class _Asked(msgspec.Struct, frozen=True, gc=False):
     """A request on its way; see `FamilyScoring.infer_all`."""
 
     rows: FamilyRows
-    caller: str
-    trace: str
+    origin: Origin
     reply: Callable[[FamilyAnswer], Awaitable[KeptReply]] | None
     started: int
 
@@ -123,7 +123,7 @@ class FamilyScoring:
         Routes and members.
     answering
         Gets an answer from a version, or from what stands in for it.
-    journal, new_id, nanoseconds, statistics
+    journal, new_id, nanoseconds, statistics, runtime
         As the data plane has them.
     """
 
@@ -133,9 +133,10 @@ class FamilyScoring:
         shelf: VersionShelf,
         answering: Answering,
         journal: Recorder,
-        new_id: Callable[[], str],
+        new_id: Callable[[str], str],
         nanoseconds: Callable[[], int],
         statistics: Statistics,
+        runtime: str = "",
     ) -> None:
         self._table = table
         self._shelf = shelf
@@ -144,6 +145,7 @@ class FamilyScoring:
         self._new_id = new_id
         self._nanoseconds = nanoseconds
         self._statistics = statistics
+        self._runtime = runtime
 
     def state(self, endpoint: str) -> FamilyState:
         """How a family stands here; raise `NotFound` or `Refused` where there is none."""
@@ -170,8 +172,7 @@ class FamilyScoring:
         wanted: Sequence[str] | None = None,
         after: str = "",
         limit: int | None = None,
-        caller: str = "",
-        trace: str = "",
+        origin: Origin = Origin(),
         reply: Callable[[FamilyAnswer], Awaitable[KeptReply]] | None = None,
     ) -> FamilyAnswer:
         """Score rows by the version of every segment, or of those named; when this returns, its decisions are on disk.
@@ -187,7 +188,7 @@ class FamilyScoring:
         after, limit
             Go on behind this segment, with so many members at most. Rows times members is never more than the rows
             that one request may have.
-        caller, trace, reply
+        origin, reply
             As in `DataPlane.infer`.
 
         Raises
@@ -210,7 +211,7 @@ class FamilyScoring:
             champion = await self._shelf.get(lane.route.champion)
             if wanted is not None:
                 check_wanted(champion.signature, wanted)
-            asked = _Asked(FamilyRows(champion, chosen_by, tensors), caller, trace, reply, started)
+            asked = _Asked(FamilyRows(champion, chosen_by, tensors), origin, reply, started)
             most = asked.rows.most_members(limit)
             chosen = chosen_members(lane, segments, after)
             return await self._infer(lane, champion, asked, chosen[:most], more=len(chosen) > most)
@@ -224,7 +225,7 @@ class FamilyScoring:
     async def _infer(
         self, lane: Lane, champion: LoadedVersion, asked: _Asked, members: Sequence[Member], *, more: bool
     ) -> FamilyAnswer:
-        request = self._new_id()
+        request = self._new_id(lane.route.endpoint)
         rows = asked.rows
         if members:
             rows.check(members[0])
@@ -316,12 +317,11 @@ class FamilyScoring:
             answer,
             champion.signature,
             batch,
-            asked.caller,
-            asked.started,
-            scored,
-            asked.trace,
-            member.segment,
-            numbers,
+            asked.origin,
+            Course(asked.started, asked.started, scored),
+            runtime=self._runtime,
+            segment=member.segment,
+            numbers=numbers,
         )
         told = MemberAnswer(
             member.segment,

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tsavo.endpoints.answers import Answer
 from tsavo.endpoints.loaded import LoadedVersion, project
+from tsavo.endpoints.origins import Course, Origin
 from tsavo.endpoints.parts import Given, Part, take_rows
 from tsavo.endpoints.shadows import ShadowWork
 from tsavo.vocabulary import (
@@ -40,10 +41,10 @@ def record(
     answer: Answer,
     spoken: Signature,
     batch: Batch,
-    caller: str,
-    started: int,
-    scored: int,
-    trace: str = "",
+    origin: Origin,
+    course: Course,
+    *,
+    runtime: str = "",
     segment: str = "",
     numbers: tuple[int, ...] = (),
 ) -> bytes:
@@ -53,32 +54,39 @@ def record(
     ----------
     spoken
         The signature in whose order `batch` is.
-    started, scored
-        Nanoseconds since 1970 UTC.
-    trace
-        The trace that the request belongs to, 32 hexadecimal digits; empty for none.
+    runtime
+        Digest of what scored.
     numbers
         Of the rows within the request; empty when they are all of it.
     """
     if answer.signature is not spoken:
         batch = project(batch, spoken, answer.signature)
+    started, read, scored = course.started, course.read, course.scored
+    begun = origin.begun or started
     return encode_record(
         DecisionRecord(
-            request=answer.request,
-            time=started,
-            endpoint=answer.endpoint,
-            model=answer.version.model,
-            version=answer.version.number,
-            role=answer.role,
-            rows=batch.rows,
-            latency_us=(scored - started) // _MICROSECOND,
-            inputs=input_tensors(batch.matrix, batch.columns),
-            outputs=tuple(Tensor.of(output) for output in answer.outputs),
-            flags=(*answer.flags, f"trace:{trace}") if trace else answer.flags,
-            row_flags=answer.row_flags,
-            caller=caller,
-            segment=segment,
-            row_numbers=numbers,
+            answer.request,
+            started,
+            answer.endpoint,
+            answer.version.model,
+            answer.version.number,
+            answer.role,
+            batch.rows,
+            (scored - started) // _MICROSECOND,
+            input_tensors(batch.matrix, batch.columns),
+            tuple([Tensor.of(output) for output in answer.outputs]),
+            answer.flags,
+            answer.row_flags,
+            origin.caller,
+            segment,
+            numbers,
+            origin.trace,
+            origin.digest,
+            # Clocks may be set back meanwhile.
+            max(0, begun - (origin.received or begun)) // _MICROSECOND,
+            max(0, read - begun) // _MICROSECOND,
+            max(0, scored - read) // _MICROSECOND,
+            runtime,
         )
     )
 
@@ -90,10 +98,10 @@ def part_records(
     batch: Batch,
     parts: Sequence[Part],
     given: Sequence[Given],
-    caller: str,
-    started: int,
-    scored: int,
-    trace: str = "",
+    origin: Origin,
+    course: Course,
+    *,
+    runtime: str = "",
 ) -> list[bytes]:
     """What is kept of an answer that several versions gave for some rows each.
 
@@ -118,7 +126,9 @@ def part_records(
             flags,
         )
         rows = take_rows(batch, part.places)
-        payloads.append(record(own, spoken, rows, caller, started, scored, trace, part.segment, numbers))
+        payloads.append(
+            record(own, spoken, rows, origin, course, runtime=runtime, segment=part.segment, numbers=numbers)
+        )
     return payloads
 
 
@@ -128,6 +138,8 @@ def shadow_record(
     batch: Batch,
     outputs: tuple[npt.NDArray[Any], ...],
     microseconds: int,
+    *,
+    runtime: str = "",
 ) -> bytes:
     """What is kept of a shadow's outputs; `batch` is as that version saw it."""
     return encode_record(
@@ -142,6 +154,10 @@ def shadow_record(
             latency_us=microseconds,
             inputs=input_tensors(batch.matrix, batch.columns),
             outputs=tuple(Tensor.of(output) for output in outputs),
-            caller=work.caller,
+            caller=work.origin.caller,
+            trace=work.origin.trace,
+            digest=work.origin.digest,
+            predict_us=microseconds,
+            runtime=runtime,
         )
     )

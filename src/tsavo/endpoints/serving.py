@@ -21,6 +21,7 @@ from tsavo.endpoints.infer_all import FamilyScoring
 from tsavo.endpoints.inputs import InputTensor
 from tsavo.endpoints.lanes import Lane
 from tsavo.endpoints.loaded import LoadedVersion
+from tsavo.endpoints.origins import Course, Origin
 from tsavo.endpoints.parts import (
     Given,
     Part,
@@ -73,29 +74,33 @@ class DataPlane:
         gateway takes in altogether, so that a slow endpoint leaves room for the others.
     drills
         Fire drills that are under way.
+    runtime
+        Digest of what scores here, kept with every decision.
     """
 
     def __init__(
         self,
         shelf: VersionShelf,
         journal: Recorder,
-        new_id: Callable[[], str],
+        new_id: Callable[[str], str],
         nanoseconds: Callable[[], int],
         statistics: Statistics | None = None,
         *,
         concurrent: int = _ANY_NUMBER,
         drills: DrillBook | None = None,
+        runtime: str = "",
     ) -> None:
         self.shelf = shelf
         self._journal = journal
         self._new_id = new_id
+        self._runtime = runtime
         self._nanoseconds = nanoseconds
         self.statistics = Statistics() if statistics is None else statistics
         self._drills = DrillBook(shelf, nanoseconds) if drills is None else drills
         self._table = RouteTable(shelf, concurrent=concurrent)
         self._answering = Answering(shelf)
         self.families = FamilyScoring(
-            self._table, shelf, self._answering, journal, new_id, nanoseconds, self.statistics
+            self._table, shelf, self._answering, journal, new_id, nanoseconds, self.statistics, runtime
         )
         self._shadows = ShadowQueue(
             shelf, self._record_shadow, lambda endpoint: self.statistics.of(endpoint).skipped()
@@ -166,10 +171,9 @@ class DataPlane:
         tensors: Sequence[InputTensor],
         *,
         wanted: Sequence[str] | None = None,
-        caller: str = "",
+        origin: Origin = Origin(),
         pin: int | None = None,
         key: str = "",
-        trace: str = "",
         reply: Keeping | None = None,
     ) -> Answer:
         """Score one request; when this returns, its decisions are on disk.
@@ -178,12 +182,12 @@ class DataPlane:
         ----------
         wanted
             Output names that the caller asked for; checked here, before anything is scored.
+        origin
+            Where the request comes from; kept with its decisions.
         pin
             Number of the one version of the route that is to answer, for tests: nothing falls back for it.
         key
             What the caller wants to be assigned by, where traffic is divided by such a key.
-        trace
-            The trace that the request belongs to, kept with its decisions: 32 hexadecimal digits.
         reply
             Makes of the answer what is kept beside its decisions, on disk together with them.
 
@@ -201,7 +205,7 @@ class DataPlane:
         except NotFound as error:
             statistics.unknown(error)
             raise
-        asked = Asked(tensors, wanted, caller, key, trace, reply, started)
+        asked = Asked(tensors, wanted, origin, key, reply, started)
         try:
             lane.enter()
         except Overloaded as error:
@@ -225,7 +229,7 @@ class DataPlane:
         signature = champion.signature
         if asked.wanted is not None:
             check_wanted(signature, asked.wanted)
-        request = self._new_id()
+        request = self._new_id(route.endpoint)
         if lane.plain:
             batch, row_flags = champion.reader.read(asked.tensors)
             parts = [Part(route.champion, "champion", off="" if route.plug is None else "plug")]
@@ -251,8 +255,9 @@ class DataPlane:
                 first.flags,
                 row_flags,
             )
+            course = Course(asked.started, read, scored)
             payload = record(
-                answer, signature, batch, asked.caller, asked.started, scored, asked.trace, part.segment
+                answer, signature, batch, asked.origin, course, runtime=self._runtime, segment=part.segment
             )
             await self._keep((payload,), answer, asked)
         else:
@@ -266,10 +271,9 @@ class DataPlane:
                 batch,
                 parts,
                 given,
-                asked.caller,
-                asked.started,
-                scored,
-                asked.trace,
+                asked.origin,
+                Course(asked.started, read, scored),
+                runtime=self._runtime,
             )
             await self._keep(payloads, answer, asked)
         self.statistics.of(route.endpoint).answered(
@@ -281,7 +285,7 @@ class DataPlane:
             self._drill(route, signature, batch, answer)
         if lane.shadows and whole:
             self._shadows.offer(
-                ShadowWork(request, asked.started, route.endpoint, signature, batch, asked.caller),
+                ShadowWork(request, asked.started, route.endpoint, signature, batch, asked.origin),
                 lane.shadows,
             )
         return answer
@@ -343,7 +347,7 @@ class DataPlane:
         except Exception as error:  # a model may fail in any way on a row
             raise nothing_answers(route, version, "error", error) from error
         answer = Answer(
-            self._new_id(),
+            self._new_id(route.endpoint),
             route.endpoint,
             version.ref,
             "pinned",
@@ -354,7 +358,8 @@ class DataPlane:
             row_flags,
         )
         scored = self._nanoseconds()
-        payload = record(answer, version.signature, batch, asked.caller, asked.started, scored, asked.trace)
+        course = Course(asked.started, read, scored)
+        payload = record(answer, version.signature, batch, asked.origin, course, runtime=self._runtime)
         await self._keep((payload,), answer, asked)
         self.statistics.of(answer.endpoint).answered(
             answer.version, answer.role, answer.rows, asked.started, read, scored, self._nanoseconds()
@@ -379,5 +384,7 @@ class DataPlane:
         outputs: tuple[npt.NDArray[Any], ...],
         microseconds: int,
     ) -> None:
-        await self._journal.append(shadow_record(work, shadow, batch, outputs, microseconds))
+        await self._journal.append(
+            shadow_record(work, shadow, batch, outputs, microseconds, runtime=self._runtime)
+        )
         self.statistics.of(work.endpoint).shadowed(batch.rows)

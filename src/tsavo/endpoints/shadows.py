@@ -12,6 +12,7 @@ import msgspec
 import numpy.typing as npt
 
 from tsavo.endpoints.loaded import LoadedVersion, project
+from tsavo.endpoints.origins import Origin
 from tsavo.endpoints.shelf import VersionShelf
 from tsavo.vocabulary import Batch, Challenger, Signature, VersionRef
 
@@ -29,7 +30,7 @@ class ShadowWork(msgspec.Struct, frozen=True, gc=False):
     endpoint: str
     signature: Signature
     batch: Batch
-    caller: str
+    origin: Origin
 
 
 _Record: TypeAlias = Callable[

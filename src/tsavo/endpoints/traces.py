@@ -13,10 +13,7 @@ import os
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["FLAG", "Trace", "read_trace"]
-
-FLAG: Final = "trace:"
-"""What the flag of a decision begins with that names its trace."""
+__all__ = ["Trace", "read_trace"]
 
 # Version, trace id, parent id, flags; a later version may say more behind them.
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tsavo.endpoints.origins import Origin
 from tsavo.endpoints.traces import Trace, read_trace
 from tsavo.journal import KeptReply
 
@@ -39,6 +40,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
         That the call belongs to.
     keep
         Makes of the encoded answer what is recorded with the decisions.
+    digest, received
+        SHA-256 of the message, and when it was whole (nanoseconds since 1970 UTC).
     """
 
     caller: str = ""
@@ -46,6 +49,14 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     key: str | None = None
     trace: Trace | None = None
     keep: Callable[[bytes], KeptReply] | None = None
+    digest: bytes = b""
+    received: int = 0
+
+    @property
+    def origin(self) -> Origin:
+        """Where the call comes from, for the record of its decisions."""
+        trace = "" if self.trace is None else self.trace.trace_id
+        return Origin(self.caller, trace, self.digest, self.received, self.received)
 
 
 def read_metadata(pairs: Iterable[Any] | None) -> Asked:

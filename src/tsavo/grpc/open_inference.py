@@ -89,10 +89,9 @@ class Calls:
             request.model_name,
             tensors,
             wanted=wanted,
-            caller=asked.caller,
             pin=self._pin(request.model_name, request.model_version),
             key=asked.split_key,
-            trace="" if asked.trace is None else asked.trace.trace_id,
+            origin=asked.origin,
         )
         take_down = asked.keep
         if take_down is None:

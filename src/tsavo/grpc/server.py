@@ -6,6 +6,7 @@ gRPC cannot be handed a socket that listens already.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeAlias
@@ -15,6 +16,7 @@ import msgspec
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from tsavo.endpoints import DataPlane
+from tsavo.endpoints.origins import request_digest
 from tsavo.endpoints.retries import Keeping, Replayed, Retries, digest_of
 from tsavo.grpc.messages import SERVICE
 from tsavo.grpc.metadata import REPLAYED, Asked, read_metadata, trace_metadata
@@ -153,6 +155,8 @@ class Door:
             try:
                 body = await reading.read(context)
                 with self._admitted(len(body)):
+                    if call.name == _SCORES:
+                        asked = await _seen(asked, body)
                     request = parse(body)
                     if asked.key is None or retries is None:
                         response = await respond(request, asked)
@@ -178,6 +182,12 @@ class Door:
             raise refusal
 
         return answer
+
+
+async def _seen(asked: Asked, body: bytes) -> Asked:
+    """What a call says, with what is kept of its message."""
+    received = time.time_ns()
+    return msgspec.structs.replace(asked, received=received, digest=await request_digest(body))
 
 
 async def _respond_once(

@@ -6,10 +6,14 @@ not shipped yet, too. It must never change or lose what a journal recorded, judg
 but the lake's own rows.
 """
 
+from tsavo.lake.asking import Allowance
 from tsavo.lake.increments import Position
 from tsavo.lake.lake import Lake
 from tsavo.lake.looking import Activity
+from tsavo.lake.session import Answer
+from tsavo.lake.recorded import Recorded
 from tsavo.lake.shipping import Shipped
 from tsavo.lake.tail import SignatureOf
+from tsavo.lake.waiting import Patience
 
-__all__ = ["Activity", "Lake", "Position", "Shipped", "SignatureOf"]
+__all__ = ["Activity", "Allowance", "Answer", "Lake", "Patience", "Position", "Recorded", "Shipped", "SignatureOf"]

@@ -1,7 +1,7 @@
 """The views that SQL users see, made for the names that their query mentions.
 
-``decisions`` (system columns of all endpoints), ``outcomes``, ``monitors``, and one flat view per endpoint under
-its own name. With ten thousand endpoints most views would be made for nothing, so names are looked for in the
+``decisions`` (system columns of all endpoints), ``outcomes``, ``monitors``, one flat view per endpoint under its own
+name, and beside it ``<endpoint>_outcomes``: the decisions whose outcome is known. With ten thousand endpoints most views would be made for nothing, so names are looked for in the
 query's text. That can only find too many: DuckDB's own list of a query's tables (`get_table_names`) refuses
 queries whose columns it cannot resolve before the tables are there.
 """
@@ -11,23 +11,26 @@ queries whose columns it cannot resolve before the tables are there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import Final
 
 from tsavo.lake.columns import quoted
-from tsavo.lake.endpoint_rows import OUTCOME_COLUMNS, decision_sources, known_outcomes, read_rows
+from tsavo.lake.endpoint_rows import OUTCOME_COLUMNS, decision_sources, read_rows
 from tsavo.lake.folders import DECISION_BOUNDS, OUTCOME_BOUNDS, POINT_BOUNDS, Folders
 from tsavo.lake.layout import lay_out_outcomes
+from tsavo.lake.outcome_views import known_then, outcome_view, then
 from tsavo.lake.points import POINT_SCHEMA
-from tsavo.lake.relations import SYSTEM, flat, union
+from tsavo.lake.relations import RECORDED, SYSTEM, flat, union
 from tsavo.lake.rows import OUTCOME_SCHEMA, SYSTEM_SCHEMA, Decided, Resolved, system_rows
 from tsavo.lake.session import Session
 from tsavo.lake.tables import DataFile, dataset
 from tsavo.lake.tail import SignatureOf, Tail
 
-__all__ = ["VIEWS", "define_views", "mentioned"]
+__all__ = ["VIEWS", "define_views", "mentioned", "view_names"]
 
 VIEWS: Final = ("decisions", "outcomes", "monitors")
+_BESIDE: Final = "_outcomes"
 
 # Quoted identifiers, strings (query_table('name') takes one), and bare words.
 _WORDS: Final = re.compile(r'"((?:[^"]|"")+)"|\'((?:[^\']|\'\')+)\'|([A-Za-z0-9_]+)')
@@ -43,26 +46,60 @@ def mentioned(query: str) -> set[str]:
 
 
 def define_views(
-    session: Session, query: str, folders: Folders, tail: Tail, signature_of: SignatureOf
+    session: Session,
+    query: str,
+    folders: Folders,
+    tail: Tail,
+    signature_of: SignatureOf,
+    as_of: datetime | None = None,
 ) -> None:
-    """Make the views that `query` mentions. `tail` was read before this is called."""
+    """Make the views that `query` mentions.
+
+    Parameters
+    ----------
+    tail
+        It was read before this is called.
+    as_of
+        Leave out what was decided, recorded or measured after this moment.
+    """
     words = mentioned(query)
     endpoints = folders.endpoints() | tail.endpoints()
     # Without FROM "x" there may still be DESCRIBE or SHOW ALL TABLES: those show what the query names, too.
     if "decisions" in words:
-        _define_decisions(session, folders, tail, endpoints)
+        _define_decisions(session, folders, tail, endpoints, as_of)
     if "outcomes" in words:
-        _define_outcomes(session, folders, tail, endpoints)
+        _define_outcomes(session, folders, tail, endpoints, as_of)
     if "monitors" in words:
-        _define_monitors(session, folders)
-    for endpoint in sorted(endpoints & words - set(VIEWS)):
+        _define_monitors(session, folders, as_of)
+    beside = _beside(endpoints)
+    asked = {word: word for word in endpoints & words - set(VIEWS)}
+    for view, endpoint in sorted((asked | {view: beside[view] for view in beside.keys() & words}).items()):
         rows = read_rows(folders, endpoint, tail, signature_of)
         sources = decision_sources(session, rows)
-        if sources:
-            session.define(quoted(endpoint), flat(sources, known_outcomes(session, rows)))
+        if not sources:
+            continue
+        if view == endpoint:
+            known = known_then(session, rows, as_of)
+            session.define(quoted(view), then(flat(sources, known), "time", as_of))
+        else:
+            session.define(quoted(view), outcome_view(session, sources, rows, as_of))
 
 
-def _define_decisions(session: Session, folders: Folders, tail: Tail, endpoints: Iterable[str]) -> None:
+def view_names(folders: Folders, tail: Tail) -> set[str]:
+    """Every view that a query could name."""
+    endpoints = folders.endpoints() | tail.endpoints()
+    return {*VIEWS, *endpoints, *_beside(endpoints)}
+
+
+def _beside(endpoints: Collection[str]) -> dict[str, str]:
+    """The views of known outcomes, and whose they are; an endpoint's own name wins over them."""
+    views = {f"{name}{_BESIDE}": name for name in endpoints}
+    return {view: name for view, name in views.items() if view not in endpoints and view not in VIEWS}
+
+
+def _define_decisions(
+    session: Session, folders: Folders, tail: Tail, endpoints: Iterable[str], as_of: datetime | None
+) -> None:
     files: list[DataFile] = []
     upto: dict[tuple[str, str], int] = {}
     for endpoint in endpoints:
@@ -76,10 +113,12 @@ def _define_decisions(session: Session, folders: Folders, tail: Tail, endpoints:
     sources = [session.source(dataset(files, SYSTEM_SCHEMA, DECISION_BOUNDS))]
     if late:
         sources.append(session.source(system_rows(late)))
-    session.define("decisions", union(sources, ", ".join(SYSTEM)))
+    session.define("decisions", then(union(sources, ", ".join((*SYSTEM, *RECORDED))), "time", as_of))
 
 
-def _define_outcomes(session: Session, folders: Folders, tail: Tail, endpoints: Iterable[str]) -> None:
+def _define_outcomes(
+    session: Session, folders: Folders, tail: Tail, endpoints: Iterable[str], as_of: datetime | None
+) -> None:
     files: list[DataFile] = []
     upto: dict[tuple[str, str], int] = {}
     for endpoint in endpoints:
@@ -93,15 +132,15 @@ def _define_outcomes(session: Session, folders: Folders, tail: Tail, endpoints: 
     sources = [session.source(dataset(files, OUTCOME_SCHEMA, OUTCOME_BOUNDS))]
     if late:
         sources.append(session.source(lay_out_outcomes(late)[0]))
-    rows = union(sources, OUTCOME_COLUMNS)
+    rows = then(union(sources, OUTCOME_COLUMNS), "recorded", as_of)
     session.define(
         "outcomes", f"SELECT decision_id, endpoint, outcome, number, kind, observed, recorded FROM ({rows})"
     )
 
 
-def _define_monitors(session: Session, folders: Folders) -> None:
+def _define_monitors(session: Session, folders: Folders, as_of: datetime | None) -> None:
     snapshot = folders.points.snapshot()
     data = POINT_SCHEMA.empty_table() if snapshot is None else folders.points.data(snapshot, POINT_BOUNDS)
     source = session.source(data)
     names = ", ".join(quoted(name) for name in POINT_SCHEMA.names if name != "day")
-    session.define("monitors", f"SELECT {names} FROM {quoted(source.name)}")
+    session.define("monitors", then(f"SELECT {names} FROM {quoted(source.name)}", "time", as_of))

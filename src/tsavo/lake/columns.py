@@ -18,7 +18,16 @@ import pyarrow as pa
 
 from tsavo.vocabulary import DType
 
-__all__ = ["ARROW_TYPES", "KINDS", "Logical", "kind_of", "logical_columns", "quoted", "storage_name"]
+__all__ = [
+    "ARROW_TYPES",
+    "KINDS",
+    "Logical",
+    "kind_of",
+    "logical_columns",
+    "logical_name",
+    "quoted",
+    "storage_name",
+]
 
 KINDS: Final[dict[DType, str]] = {
     "float64": "double",
@@ -117,11 +126,19 @@ def _places(name: str, kind: str) -> Iterator[str]:
 
 
 def _ends_like_sibling(name: str) -> bool:
-    return _logical_name(name) != name
+    return logical_name(name) != name
 
 
-def _logical_name(stored: str) -> str:
+def logical_name(stored: str) -> str:
+    """The name under which values came that are stored as `stored`.
+
+    >>> logical_name("age::double"), logical_name("AGE::long::2"), logical_name("a::b")
+    ('age', 'AGE', 'a::b')
+    """
     base, colons, marker = stored.rpartition("::")
+    if colons and marker.isdigit():
+        # Names that differ by case alone, of the same kind, are numbered.
+        base, colons, marker = base.rpartition("::")
     return base if colons and marker in ARROW_TYPES else stored
 
 
@@ -131,7 +148,7 @@ def logical_columns(structs: Sequence[pa.DataType]) -> list[Logical]:
     stored: dict[str, dict[str, None]] = {}
     for struct in structs:
         for field in struct:
-            name = _logical_name(field.name)
+            name = logical_name(field.name)
             kinds.setdefault(name, {})[kind_of(field.type)] = None
             stored.setdefault(name, {})[field.name] = None
     return [Logical(name, _common_type(set(kinds[name])), tuple(stored[name])) for name in kinds]

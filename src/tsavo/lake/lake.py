@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -12,19 +12,22 @@ from typing import Any, Final
 import pyarrow as pa
 
 from tsavo.journal import Journal, journals
-from tsavo.lake.catalog import define_views
+from tsavo.lake.asking import Asking
 from tsavo.lake.endpoint_rows import Rows, read_rows
 from tsavo.lake.folders import Folders
 from tsavo.lake.increments import Position, Ranges, next_piece
 from tsavo.lake.labelled import next_labelled
 from tsavo.lake.looking import Activity, activity_of, find_decision, latest_decisions, may_hold, traffic_of
 from tsavo.lake.points import point_rows, read_points
+from tsavo.lake.recorded import Recorded, read_recorded, request_ids
 from tsavo.lake.relations import nested
 from tsavo.lake.rows import SYSTEM_SCHEMA
-from tsavo.lake.session import Session, check_statement
+from tsavo.lake.session import Session
 from tsavo.lake.shipping import Shipped, Shipper
 from tsavo.lake.tables import dataset
-from tsavo.lake.tail import SignatureOf, read_tail
+from tsavo.lake.tail import SignatureOf, TailReader
+from tsavo.lake.waiting import Patience
+from tsavo.storage import mark_of, name_mark
 from tsavo.vocabulary import NotFound, check_name, parse_decision_id
 
 __all__ = ["Lake"]
@@ -33,7 +36,7 @@ _SMALL_FILES: Final = 24
 _NO_STRUCT: Final = pa.struct([])
 
 
-class Lake:
+class Lake(Asking):
     """Decisions, outcomes and monitors' points of one home.
 
     Every process may read at any time; `ship`, `maintain` and `append_points` belong to the keeper.
@@ -53,11 +56,15 @@ class Lake:
         self._journal_folder = journal_folder
         self._signature_of = signature_of
         self._shipper = Shipper(self._folders, journal_folder, signature_of)
+        self._tail = TailReader(journal_folder)
         self._ranges = Ranges()
 
-    def ship(self, *, max_rows: int = 200_000) -> Shipped:
-        """Move journal records to Delta, each exactly once whatever crashes; at most `max_rows` records a journal."""
-        return self._shipper.ship(max_rows)
+    def ship(self, *, max_rows: int = 200_000, patience: Patience | None = None) -> Shipped:
+        """Move journal records to Delta, each exactly once whatever crashes; at most `max_rows` new ones a journal.
+
+        With `patience`, rows of quiet endpoints wait in the journals for a while, where readers see them all the same.
+        """
+        return self._shipper.ship(max_rows, patience)
 
     def maintain(self, *, most_small_files: int = _SMALL_FILES) -> int:
         """Merge small files of tables that have more than `most_small_files`; return how many tables had."""
@@ -117,30 +124,6 @@ class Lake:
         empty = _no_decisions().append_column("outcome", pa.nulls(0, pa.string()))
         return empty.append_column("observed", pa.nulls(0, SYSTEM_SCHEMA.field("time").type)), position
 
-    def sql(
-        self, query: str, *, rows: int = 10_000, seconds: float = 30.0, memory_mib: int = 2048
-    ) -> pa.Table:
-        """Answer one SELECT over ``decisions``, ``outcomes``, ``monitors`` and the endpoints' own views.
-
-        It sees every decision exactly once, shipped or not, as of the call. Times are in UTC.
-
-        Parameters
-        ----------
-        rows, seconds, memory_mib
-            Limits. A longer answer is cut, and its schema's metadata has ``truncated`` = ``true``.
-
-        Raises
-        ------
-        Invalid
-            It is not one reading statement, DuckDB refuses it, or it takes too long or too much memory.
-        """
-        check_statement(query)
-        with Session(memory_mib=memory_mib) as session:
-            define_views(session, query, self._folders, read_tail(self._journal_folder), self._signature_of)
-            session.lock()
-            table, more = session.limited(query, rows=rows, seconds=seconds)
-        return table.replace_schema_metadata({"truncated": "true"}) if more else table
-
     def decision(self, decision_id: str, *, endpoint: str | None = None) -> dict[str, Any]:
         """One decision, shipped or not.
 
@@ -158,10 +141,9 @@ class Lake:
             There is no such decision.
         """
         request, _ = parse_decision_id(decision_id)
-        tail = read_tail(self._journal_folder)
+        tail = self._tail.read()
         late = {entry.record.endpoint for entry in tail.decided if entry.record.request == request}
-        known = self._folders.endpoints() | late
-        for name in sorted(known if endpoint is None else known & {endpoint}):
+        for name in self._likely(request, late) if endpoint is None else [check_name(endpoint, "endpoint")]:
             if name not in late and not may_hold(
                 self._folders.decisions(name).snapshot(tail.journals), decision_id
             ):
@@ -177,6 +159,46 @@ class Lake:
             found=decision_id,
             next_step="ids come with every answer, as 'decision_id'; another home may hold this one",
         )
+
+    def request_ids(
+        self,
+        endpoint: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        version: tuple[str, int] | None = None,
+        after: str = "",
+        limit: int = 500,
+    ) -> list[str]:
+        """Ids of requests to `endpoint`, shipped or not, in the order of their time; see `recorded.request_ids`."""
+        with Session() as session:
+            return request_ids(
+                session,
+                self._rows(endpoint),
+                since=since,
+                until=until,
+                version=version,
+                after=after,
+                limit=limit,
+            )
+
+    def recorded(self, endpoint: str, requests: Collection[str]) -> list[Recorded]:
+        """All that versions were asked in these requests, as they were asked it; shadows included.
+
+        Raises
+        ------
+        NotFound
+            A version was never registered.
+        """
+        with Session() as session:
+            return read_recorded(session, self._rows(endpoint), requests, self._signature_of)
+
+    def _likely(self, request: str, late: set[str]) -> list[str]:
+        """Every endpoint, those first that can be expected to have answered `request`."""
+        # Ids of earlier releases have random digits where the mark is: then each endpoint is asked.
+        mark = mark_of(request)
+        known = self._folders.endpoints() | late
+        return sorted(known, key=lambda name: (name not in late, name_mark(name) != mark, name))
 
     def recent(
         self, endpoint: str, limit: int = 50, before: str | None = None
@@ -199,7 +221,7 @@ class Lake:
 
     def activity(self, endpoints: Sequence[str], since: datetime) -> dict[str, Activity]:
         """How busy each endpoint was since a moment, shadows left out."""
-        tail = read_tail(self._journal_folder)
+        tail = self._tail.read()
         found = {}
         with Session() as session:
             for endpoint in endpoints:
@@ -248,7 +270,7 @@ class Lake:
 
     def _rows(self, endpoint: str) -> Rows:
         check_name(endpoint, "endpoint")
-        return read_rows(self._folders, endpoint, read_tail(self._journal_folder), self._signature_of)
+        return read_rows(self._folders, endpoint, self._tail.read(), self._signature_of)
 
 
 def _no_decisions() -> pa.Table:

@@ -10,14 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tsavo.lake.endpoint_rows import Rows, decision_sources, known_outcomes
 from tsavo.lake.relations import nested, text, union
-from tsavo.lake.session import Session
-from tsavo.lake.tables import DataFile, Snapshot
+from tsavo.lake.session import Session, Source
+from tsavo.lake.tables import DataFile, Snapshot, dataset
 from tsavo.vocabulary import Invalid
 
-__all__ = ["Activity", "activity_of", "find_decision", "latest_decisions", "may_hold", "traffic_of"]
+__all__ = ["Activity", "activity_of", "find_decision", "latest_decisions", "may_hold", "moment", "traffic_of"]
 
 # Latency is a request's: its first row stands for it.
 _FIRST_ROW: Final = "ends_with(decision_id, ':0')"
@@ -35,7 +36,7 @@ class Activity(NamedTuple):
 
 def find_decision(session: Session, rows: Rows, decision_id: str) -> dict[str, Any] | None:
     """The decision as a dict with its shadows; ``None`` when this endpoint has not made it."""
-    sources = decision_sources(session, rows, lambda file: _may_hold(file, decision_id))
+    sources = _of_one(session, rows, decision_id)
     if not sources:
         return None
     found = session.table(
@@ -49,6 +50,18 @@ def find_decision(session: Session, rows: Rows, decision_id: str) -> dict[str, A
     shadows = [row for row in found if row["role"] == "shadow"]
     first, *others = answered + shadows
     return {**first, "shadows": others}
+
+
+def _of_one(session: Session, rows: Rows, decision_id: str) -> list[Source]:
+    """What there is of one decision: row groups are skipped by the bounds of their ids, which sort by time."""
+    sources = []
+    if rows.decisions is not None:
+        files = [file for file in rows.decisions.files if _may_hold(file, decision_id)]
+        data = dataset(files, rows.decisions.schema)
+        sources.append(session.source(data.to_table(filter=pc.field("decision_id") == decision_id)))
+    if rows.tail is not None:
+        sources.append(session.source(rows.tail))
+    return sources
 
 
 def may_hold(snapshot: Snapshot | None, decision_id: str) -> bool:
@@ -160,7 +173,7 @@ def traffic_of(session: Session, rows: Rows, since: datetime, bucket: timedelta)
         f" count(*) AS decisions, count(*) FILTER (WHERE {_FIRST_ROW}) AS requests,"
         f" quantile_cont(latency_us, 0.5) FILTER (WHERE {_FIRST_ROW}) AS p50_us,"
         f" quantile_cont(latency_us, 0.95) FILTER (WHERE {_FIRST_ROW}) AS p95_us"
-        f" FROM ({data}) WHERE time >= {_moment(since)} GROUP BY ALL ORDER BY ALL"
+        f" FROM ({data}) WHERE time >= {moment(since)} GROUP BY ALL ORDER BY ALL"
     )
 
 
@@ -174,7 +187,7 @@ def activity_of(session: Session, rows: Rows, since: datetime) -> Activity:
         "SELECT count(*) AS decisions, max(time) AS last,"
         f" quantile_cont(latency_us, 0.95) FILTER (WHERE {_FIRST_ROW}) AS p95_us"
         f" FROM ({union(sources, 'decision_id, time, role, latency_us')})"
-        f" WHERE role <> 'shadow' AND time >= {_moment(since)}"
+        f" WHERE role <> 'shadow' AND time >= {moment(since)}"
     ).to_pylist()[0]
     return Activity(found["decisions"], found["last"] or last, found["p95_us"])
 
@@ -192,9 +205,8 @@ def _ends_after(file: DataFile, since: datetime) -> bool:
     return "time" not in file.high or file.high["time"] >= since
 
 
-def _moment(moment: datetime) -> str:
-    if moment.tzinfo is None:
-        raise Invalid(
-            "not a moment", field="since", found=str(moment), expected="a datetime with a time zone"
-        )
-    return f"make_timestamptz({(moment - _EPOCH) // _MICROSECOND:d})"
+def moment(time: datetime) -> str:
+    """A moment as SQL; raise `Invalid` when it has no time zone."""
+    if time.tzinfo is None:
+        raise Invalid("not a moment", field="since", found=str(time), expected="a datetime with a time zone")
+    return f"make_timestamptz({(time - _EPOCH) // _MICROSECOND:d})"

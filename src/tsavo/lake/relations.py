@@ -16,7 +16,7 @@ from tsavo.lake.columns import Logical, logical_columns, quoted
 from tsavo.lake.session import Source
 from tsavo.lake.tables import DataFile
 
-__all__ = ["SYSTEM", "flat", "latest_outcomes", "nested", "outcome_value", "text", "union"]
+__all__ = ["RECORDED", "SYSTEM", "flat", "latest_outcomes", "nested", "outcome_value", "text", "union"]
 
 SYSTEM: Final = (
     "decision_id",
@@ -29,6 +29,17 @@ SYSTEM: Final = (
     "caller",
     "latency_us",
     "flags",
+)
+# What stands in no flat view, where names such as "runtime" are a model's own.
+RECORDED: Final = (
+    "trace",
+    "request_digest",
+    "queue_us",
+    "decode_us",
+    "predict_us",
+    "batch_rows",
+    "batch_row",
+    "runtime",
 )
 _RESERVED: Final = (*SYSTEM, "outcome", "observed", "journal", "seq", "explanation")
 _KINDS: Final = ("boolean", "integer", "number", "string")
@@ -62,7 +73,7 @@ def nested(sources: Sequence[Source], *, explanation: bool = False) -> str:
     logical = {struct: _logical(sources, struct) for struct in structs}
     selects = []
     for source in sources:
-        parts = [*SYSTEM, "journal", "seq"]
+        parts = [*SYSTEM, *_recorded(source), "journal", "seq"]
         for struct in structs:
             present = _present(source, struct)
             fields = [
@@ -75,6 +86,12 @@ def nested(sources: Sequence[Source], *, explanation: bool = False) -> str:
             parts.append(f"{pack} AS {struct}")
         selects.append(f"SELECT {', '.join(parts)} FROM {quoted(source.name)}")
     return " UNION ALL ".join(selects)
+
+
+def _recorded(source: Source) -> list[str]:
+    """The columns of `RECORDED`, null where the rows are of a release that had none."""
+    known = set(source.schema.names)
+    return [name if name in known else f"NULL AS {name}" for name in RECORDED]
 
 
 def _named(columns: Iterable[Logical], taken: Iterable[str], prefix: str = "") -> list[tuple[str, Logical]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tsavo.lake.columns import ARROW_TYPES, KINDS, kind_of, storage_name
@@ -39,6 +40,16 @@ SYSTEM_SCHEMA: Final = pa.schema(
         ("caller", pa.string()),
         ("latency_us", pa.int64()),
         ("flags", pa.list_(pa.string())),
+        # Not in the tables of earlier releases, whose rows have nulls here.
+        ("trace", pa.string()),
+        ("request_digest", pa.string()),
+        ("queue_us", pa.int64()),
+        ("decode_us", pa.int64()),
+        ("predict_us", pa.int64()),
+        # The rows that were predicted together, and the row's place among them: what a replay needs.
+        ("batch_rows", pa.int64()),
+        ("batch_row", pa.int64()),
+        ("runtime", pa.string()),
         # Ahead of the structs: behind them, deltalake does not hand out a column's bounds.
         ("journal", pa.string()),
         ("seq", pa.int64()),
@@ -106,10 +117,28 @@ def system_rows(entries: Sequence[Decided]) -> pa.Table:
         spread([record.caller for record in records], pa.string()),
         spread([record.latency_us for record in records], pa.int64()),
         pa.array(list(_flags(records)), pa.list_(pa.string())),
+        spread([record.trace for record in records], pa.string()),
+        spread([record.digest.hex() for record in records], pa.string()),
+        spread([record.queue_us for record in records], pa.int64()),
+        spread([record.decode_us for record in records], pa.int64()),
+        spread([record.predict_us for record in records], pa.int64()),
+        pa.array(np.repeat(repeats, repeats)),
+        pa.array(_places(repeats)),
+        spread([record.runtime for record in records], pa.string()),
         spread([entry.journal for entry in entries], pa.string()),
         spread([entry.seq for entry in entries], pa.int64()),
     ]
     return pa.table(columns, schema=SYSTEM_SCHEMA)
+
+
+def _places(repeats: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Each row's place within its record.
+
+    >>> _places(np.array([2, 1, 3]))
+    array([0, 1, 0, 0, 1, 2])
+    """
+    firsts = np.cumsum(repeats) - repeats
+    return np.arange(int(repeats.sum()), dtype=np.int64) - np.repeat(firsts, repeats)
 
 
 def _flags(records: Iterable[DecisionRecord]) -> Iterator[list[str]]:

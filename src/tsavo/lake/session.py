@@ -1,13 +1,13 @@
 """DuckDB as the lake uses it: in memory, without extensions, without files, one connection a question.
 
 Data reaches it as Arrow only, so every way to a file, a folder or the network can be shut before a stranger's
-query is read. A timer interrupts what takes too long.
+query is read. A timer interrupts what takes too long, and what nobody waits for any more.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from tsavo.vocabulary import Invalid
+from tsavo.lake.refusals import not_one_statement, not_reading, refused, stopped, too_slow
 
-__all__ = ["Session", "Source", "check_statement"]
+__all__ = ["Answer", "Session", "Source", "check_statement"]
 
 _BATCH_ROWS: Final = 10_000
 _READABLE: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
@@ -30,6 +30,7 @@ _SETTINGS: Final = {
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
 }
+_FAILURES: Final = (duckdb.Error, pa.ArrowException, OSError, RuntimeError, ValueError)
 
 
 class Source(NamedTuple):
@@ -37,6 +38,49 @@ class Source(NamedTuple):
 
     name: str
     schema: pa.Schema
+
+
+class Answer:
+    """The rows of a query, computed as they are taken; taken once, by one thread at a time.
+
+    Attributes
+    ----------
+    schema
+        The columns.
+    rows
+        How many rows were handed out so far.
+    truncated
+        Whether there were more than the limit; known when all were taken.
+    """
+
+    def __init__(self, reader: pa.RecordBatchReader, limit: int, watch: _Watch) -> None:
+        self.schema: pa.Schema = reader.schema
+        self.rows = 0
+        self.truncated = False
+        self._reader, self._limit, self._watch = reader, limit, watch
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        while not self.truncated:
+            with self._watch.translated():
+                batch = next(self._reader, None)
+            if batch is None:
+                return
+            left = self._limit - self.rows
+            # One row beyond the limit is looked for, so that an answer of exactly so many rows is not called cut.
+            self.truncated = batch.num_rows > left
+            batch = batch.slice(0, left) if self.truncated else batch
+            self.rows += batch.num_rows
+            if batch.num_rows:
+                yield batch
+
+    def table(self) -> pa.Table:
+        """All rows; a cut answer has ``truncated`` = ``true`` in its schema's metadata."""
+        table = pa.Table.from_batches(list(self), schema=self.schema)
+        return table.replace_schema_metadata({"truncated": "true"}) if self.truncated else table
+
+    def stop(self) -> None:
+        """Stop computing, from any thread; who takes rows meanwhile gets `Invalid`."""
+        self._watch.stop()
 
 
 class Session:
@@ -65,7 +109,7 @@ class Session:
         connection = duckdb.connect(":memory:")
         for name, value in _SETTINGS.items():
             connection.execute(f"SET {name} = {value}")
-        connection.execute(f"SET memory_limit = '{self._memory_mib}MiB'")
+        connection.execute(f"SET memory_limit = '{self._memory_mib:d}MiB'")
         return connection
 
     def source(self, data: Any) -> Source:
@@ -87,92 +131,100 @@ class Session:
         """Run a query of ours and return all of its rows."""
         return self._connection.sql(query).to_arrow_table()
 
-    def limited(self, query: str, *, rows: int, seconds: float) -> tuple[pa.Table, bool]:
-        """Run a stranger's query: at most `rows` rows, and whether there were more.
+    @contextmanager
+    def answered(
+        self, query: str, *, rows: int, seconds: float, names: Collection[str] = ()
+    ) -> Iterator[Answer]:
+        """Run a stranger's query; its rows are computed as they are taken, at most `rows` of them.
 
-        Raises `Invalid` with DuckDB's own words, or when it takes longer than `seconds`.
+        Parameters
+        ----------
+        seconds
+            For everything until the block ends.
+        names
+            Every view that there could be, for a refusal to name those that were perhaps meant.
+
+        Raises
+        ------
+        Invalid
+            With DuckDB's reason in plain words, or when it takes longer than `seconds`.
         """
-        with self._deadline(seconds) as late:
-            try:
+        watch = _Watch(self._connection, query, seconds, names, self._memory_mib)
+        with watch:
+            with watch.translated():
                 # The relation is the query itself: rows come as they are asked for, and the rest is never computed.
                 reader = self._connection.sql(query).to_arrow_reader(_BATCH_ROWS)
-                batches, seen = [], 0
-                for batch in reader:
-                    batches.append(batch)
-                    seen += batch.num_rows
-                    if seen > rows:
-                        break
-                table = pa.Table.from_batches(batches, schema=reader.schema)
+            try:
+                yield Answer(reader, rows, watch)
+            finally:
                 reader.close()
-            except (duckdb.Error, pa.ArrowException, OSError, RuntimeError, ValueError) as error:
-                if late.is_set():
-                    raise _too_slow(query, seconds) from error
-                raise _refused(query, error) from error
-            if late.is_set():
-                raise _too_slow(query, seconds)
-        return table.slice(0, rows), seen > rows
+
+
+class _Watch:
+    """Knocks at a connection when time is over or nobody waits, and says afterwards which it was."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        query: str,
+        seconds: float,
+        names: Collection[str],
+        memory_mib: int,
+    ) -> None:
+        self._connection = connection
+        self._query, self._seconds = query, seconds
+        self._names, self._memory_mib = names, memory_mib
+        self._late = False
+        self._unwanted = False
+        self._wake = threading.Event()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._knock, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._wake.set()
+        self._thread.join()
+
+    def stop(self) -> None:
+        self._unwanted = True
+        self._wake.set()
+
+    def _knock(self) -> None:
+        self._late = not self._wake.wait(self._seconds)
+        # Between two steps of a query there is nothing to interrupt: knock until somebody hears.
+        while not self._done.is_set():
+            self._connection.interrupt()
+            self._done.wait(0.05)
 
     @contextmanager
-    def _deadline(self, seconds: float) -> Iterator[threading.Event]:
-        late = threading.Event()
-        done = threading.Event()
-
-        def watch() -> None:
-            if done.wait(seconds):
-                return
-            late.set()
-            # Between two steps of a query there is nothing to interrupt: knock until somebody hears.
-            while not done.wait(0.05):
-                self._connection.interrupt()
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
+    def translated(self) -> Iterator[None]:
+        """Failures of DuckDB, and being late, as refusals."""
         try:
-            yield late
-        finally:
-            done.set()
-            watcher.join()
+            yield
+        except _FAILURES as error:
+            raise self._why() or refused(
+                self._query, error, self._names, memory_mib=self._memory_mib
+            ) from error
+        if (why := self._why()) is not None:
+            raise why
+
+    def _why(self) -> Exception | None:
+        if self._unwanted:
+            return stopped(self._query)
+        return too_slow(self._query, self._seconds) if self._late else None
 
 
-def check_statement(query: str) -> None:
-    """Raise `Invalid` unless `query` is one statement that only reads."""
+def check_statement(query: str, names: Collection[str] = ()) -> None:
+    """Raise `Invalid` unless `query` is one statement that only reads; `names` as in `Session.answered`."""
     try:
         with duckdb.connect(":memory:") as connection:
             statements = connection.extract_statements(query)
     except duckdb.Error as error:
-        raise _refused(query, error) from error
+        raise refused(query, error, names) from error
     if len(statements) != 1:
-        raise Invalid(
-            "not one statement",
-            field="query",
-            found=f"{len(statements)} statements",
-            expected="exactly one SELECT",
-            next_step="send them one by one",
-        )
+        raise not_one_statement(len(statements))
     if statements[0].type not in _READABLE:
-        raise Invalid(
-            "only queries that read are answered",
-            field="query",
-            found=statements[0].type.name,
-            expected="a SELECT, FROM, WITH, VALUES, DESCRIBE, SUMMARIZE or EXPLAIN",
-            next_step="use the lake's Delta tables with a tool of your own to change or export data",
-        )
-
-
-def _refused(query: str, error: Exception) -> Invalid:
-    return Invalid(
-        str(error).strip(),
-        field="query",
-        found=query,
-        expected="a query over decisions, outcomes, monitors or an endpoint's own name in double quotes",
-    )
-
-
-def _too_slow(query: str, seconds: float) -> Invalid:
-    return Invalid(
-        "the query took too long and was stopped",
-        field="query",
-        found=query,
-        expected=f"an answer within {seconds:g} s",
-        next_step="narrow it, for example by time, or ask for fewer columns",
-    )
+        raise not_reading(statements[0].type.name)

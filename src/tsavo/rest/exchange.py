@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from tsavo.endpoints import Answer, DataPlane, InputTensor
+from tsavo.endpoints.origins import Origin, request_digest
 from tsavo.endpoints.traces import Trace
 from tsavo.journal import KeptReply
 from tsavo.rest.admission import Admission
@@ -67,7 +69,9 @@ class Exchange:
 
     __slots__ = (
         "_admission",
+        "_begun",
         "_body",
+        "_digest",
         "_keep",
         "_limit",
         "_receive",
@@ -89,6 +93,8 @@ class Exchange:
         self._limit = limit
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._body: bytes | None = None
+        self._begun = 0
+        self._digest = b""
         self._keep: Callable[[Reply], KeptReply] | None = None
         self.trace: Trace | None = None
 
@@ -102,6 +108,9 @@ class Exchange:
             packed = len(body)
             body = await decompressed(body, encoding, self._limit)
             self._take(max(0, len(body) - packed))
+        self._begun = time.time_ns()
+        if self.scope["method"] == "POST":
+            self._digest = await request_digest(body)
         self._body = body
         return body
 
@@ -118,6 +127,17 @@ class Exchange:
         """Who calls, as far as the caller says (until keys come): kept with the decision, cut to 100 characters."""
         said = self.header(_CALLER)
         return "" if said is None else said[:_MOST_CHARACTERS].decode("latin-1")
+
+    @property
+    def origin(self) -> Origin:
+        """Where the request comes from, as far as this door knows."""
+        return Origin(
+            self.caller if _CALLER in self.headers else "",
+            "" if self.trace is None else self.trace.trace_id,
+            self._digest,
+            self.scope.get("received", 0),
+            self._begun,
+        )
 
     async def packed(self, reply: Reply) -> Reply:
         """The reply, compressed where it is worth that and the client can read it."""
@@ -171,10 +191,9 @@ class Exchange:
             endpoint,
             tensors,
             wanted=wanted,
-            caller=self.caller if _CALLER in headers else "",
             pin=pin,
             key=headers[_SPLIT_KEY].decode("latin-1") if _SPLIT_KEY in headers else "",
-            trace="" if self.trace is None else self.trace.trace_id,
+            origin=self.origin,
             reply=keep,
         )
 

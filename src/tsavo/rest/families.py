@@ -51,7 +51,6 @@ async def _infer_all(exchange: Exchange, family: str) -> Reply:
             expected="outputs without binary_data",
         )
     selection = _read_selection(body if length is None else body[: int(length)])
-    trace = "" if exchange.trace is None else exchange.trace.trace_id
 
     async def write(answer: FamilyAnswer) -> Reply:
         return await exchange.packed(Reply(await _document(answer, request)))
@@ -64,8 +63,7 @@ async def _infer_all(exchange: Exchange, family: str) -> Reply:
             wanted=request.wanted,
             after=selection.after,
             limit=selection.limit,
-            caller=exchange.caller,
-            trace=trace,
+            origin=exchange.origin,
             reply=keep,
         ),
         write,

@@ -9,6 +9,7 @@ Specification: RFC 9112 (HTTP/1.1); the parser is llhttp, in its strict mode.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Protocol, cast
@@ -220,6 +221,7 @@ class HttpConnection(asyncio.Protocol):
         request = self._arriving
         assert request is not None  # noqa: S101 -- an end comes behind a beginning
         request.complete = True
+        request.scope["received"] = time.time_ns()
         request.wake()
         if request.over:
             self._turn()

@@ -54,6 +54,7 @@ class Home:
         self.logs = self.root / "logs"
         self.work = self.root / "work"
         self.environments = self.root / "environments"
+        self.runtimes = self.root / "runtimes"
 
     def create(self) -> None:
         """Make the folders, readable by their owner only; raise `Unavailable` when that cannot be done."""

@@ -90,6 +90,15 @@ class DecisionRecord(msgspec.Struct, frozen=True, tag="d", array_like=True):
         Of a family, whose version answered.
     row_numbers
         Of these rows within their request; empty when they are all of it, in order.
+    trace
+        The trace that the request belongs to: 32 hexadecimal digits, or empty.
+    digest
+        SHA-256 of the request as it came, 32 bytes; empty when not known.
+    queue_us, decode_us, predict_us
+        Microseconds from the whole request to the beginning of its reading, from there to validated rows, and from
+        there to the outputs. How long it then took to be on disk stands in no record: it is what the record waits for.
+    runtime
+        Digest of what scored: libraries, processor and threads; its document is in the home's folder ``runtimes``.
     """
 
     request: str
@@ -107,6 +116,12 @@ class DecisionRecord(msgspec.Struct, frozen=True, tag="d", array_like=True):
     caller: str = ""
     segment: str = ""
     row_numbers: tuple[int, ...] = ()
+    trace: str = ""
+    digest: bytes = b""
+    queue_us: int = 0
+    decode_us: int = 0
+    predict_us: int = 0
+    runtime: str = ""
 
     @property
     def numbers(self) -> Sequence[int]:
