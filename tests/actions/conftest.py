@@ -21,6 +21,7 @@ def plane(database: Database, clock: SteppingClock, tmp_path: Path) -> ControlPl
         clock,
         work,
         Environments(tmp_path / "environments"),
+        tmp_path / "runtimes",
     )
 
 

@@ -41,6 +41,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         SteppingClock(),
         folder / "work",
         Environments(folder / "environments"),
+        folder / "runtimes",
     )
     database.close()
 

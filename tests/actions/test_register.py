@@ -61,6 +61,7 @@ def sqlite(tmp_path: Path, clock: SteppingClock) -> Iterator[ControlPlane]:
         clock,
         tmp_path / "work",
         Environments(tmp_path / "environments"),
+        tmp_path / "runtimes",
     )
     database.close()
 

@@ -41,6 +41,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         SteppingClock(),
         folder / "work",
         Environments(folder / "environments"),
+        folder / "runtimes",
     )
     assert list((folder / "work").iterdir()) == []
     database.close()
@@ -184,6 +185,7 @@ def test_pages_go_through_all_versions_once(tmp_path: Path, clock: SteppingClock
         clock,
         tmp_path / "work",
         Environments(tmp_path / "environments"),
+        tmp_path / "runtimes",
     )
     good = registered(plane, tmp_path, "m", LogisticRegression())
     with database.begin() as connection:

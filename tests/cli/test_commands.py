@@ -118,7 +118,8 @@ def test_outcomes_meet_their_decisions(tsavo: CommandLine, rows: Path, tmp_path:
     (tmp_path / "truth.csv").write_text(f"id,happened,seen\n{ids[0]},1,2026-03-01T12:00:00Z\n{ids[1]},0,\n")
     names = ["--decision-column", "id", "--outcome-column", "happened", "--time-column", "seen"]
     assert tsavo.done("outcomes", "small", str(tmp_path / "truth.csv"), *names) == "2 outcomes recorded\n"
-    assert tsavo.json("outcomes", "small", str(tmp_path / "truth.csv"), *names) == {"recorded": 2}
+    again = tsavo.json("outcomes", "small", str(tmp_path / "truth.csv"), *names)
+    assert again == {"recorded": 2, "unchanged": 2}
     told = tsavo.json("decision", ids[0])
     assert told["decision"]["outcome"] == 1
     assert told["version"]["number"] == 1
@@ -140,11 +141,11 @@ def test_sql_prints_writes_and_cuts(tsavo: CommandLine, rows: Path, tmp_path: Pa
     assert tsavo.json("sql", "select 1 as one, 'x' as two") == [{"one": 1, "two": "x"}]
     assert tsavo.done("sql", "select 1 as one, 'x' as two") == "one  two\n1    x\n"
     assert tsavo.done("sql", "select * from small where false") == "No rows.\n"
-    assert tsavo.done("sql", "select a, b from small", "-o", str(tmp_path / "x.parquet")) == ""
+    assert tsavo.done("sql", "select a, b from small", "-o", str(tmp_path / "x.parquet")).endswith("x.parquet\n")
     assert pq.read_table(tmp_path / "x.parquet").column_names == ["a", "b"]
     said = tsavo("sql", "select range as n from range(10)", "--limit", "3", "--json")
     assert (said.code, json.loads(said.out)) == (0, [{"n": 0}, {"n": 1}, {"n": 2}])
-    assert said.err == "Cut after 3 rows; ask for more with --limit.\n"
+    assert said.err == "Cut after 3 rows; ask for more with --rows.\n"
     assert "syntax error" in tsavo.refused("sql", "selec")
     assert "nowhere" in tsavo.refused("sql", "select * from nowhere")
 

@@ -134,10 +134,10 @@ def test_one_wrong_row_and_nothing_is_sent(scene: Scene, spoil: Any, field: str)
 def test_outcomes_meet_their_decisions(scene: Scene, tmp_path: Path) -> None:
     scores = scene.endpoint.score(scene.rows.head(4))
     ids = scores.decision_ids
-    assert scene.endpoint.outcomes({"decision_id": ids[:2], "outcome": [1, 0]}) == 2
-    assert scene.endpoint.outcomes(pd.Series([0], index=[ids[0]])) == 1
+    assert scene.endpoint.outcomes({"decision_id": ids[:2], "outcome": [1, 0]}).recorded == 2
+    assert scene.endpoint.outcomes(pd.Series([0], index=[ids[0]])).corrected == 1
     (tmp_path / "late.csv").write_text(f"decision_id,outcome,time\n{ids[2]},1,2026-03-01T12:00:00Z\n")
-    assert scene.endpoint.outcomes(tmp_path / "late.csv") == 1
+    assert scene.endpoint.outcomes(tmp_path / "late.csv").recorded == 1
     known = scene.client.sql(
         f"select decision_id, outcome from stranger where decision_id like '{ids[0].removesuffix('0')}%' order by 1"
     ).to_pylist()
@@ -150,7 +150,7 @@ def test_an_outcome_that_is_no_class_is_named_and_none_is_kept(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = scene.endpoint.score(scene.rows.head(4)).decision_ids
-    monkeypatch.setattr("tsavo.client.endpoint._OUTCOMES_A_CALL", 2)
+    monkeypatch.setattr("tsavo.client.outcomes._A_CALL", 2)
     with pytest.raises(Invalid) as caught:
         scene.endpoint.outcomes({"decision_id": ids, "outcome": [1, 0, 1, 7]})
     assert caught.value.field == "values[3]"

@@ -24,6 +24,7 @@ PAGES = [
     "/audit",
     "/sql",
     "/sql?query=select+count(*)+from+decisions",
+    "/queries",
     "/sql?query=select+decision_id,+null+as+none,+latency_us+from+decisions&limit=3",
 ]
 

@@ -225,9 +225,10 @@ def test_every_commit_waits_for_the_disk_also_after_removing_what_was_trimmed(tm
             await asyncio.sleep(0.02)
         await writer.append(b"after")
         # SQLite's own word (2 is FULL): a process that dies cannot show the difference, only a power cut can.
-        assert writer._connection is not None
-        assert writer._connection.execute("PRAGMA synchronous").fetchone() == (2,)
-        assert writer._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        connection = writer._first._connection
+        assert connection is not None
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
     with_writer(path, work)
 

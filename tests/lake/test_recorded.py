@@ -89,16 +89,21 @@ def test_requests_are_listed_page_by_page_in_their_order(tmp_path: Path) -> None
             scene.ship()
     scene.write(decision(40, role="shadow"))
     listed: list[str] = []
-    while page := scene.lake.request_ids("credit-risk", after=listed[-1] if listed else "", limit=7):
-        assert len(page) <= 7
+    more = True
+    while more:
+        page, more = scene.lake.request_ids(
+            "credit-risk", after=listed[-1] if listed else "", limit=7, most_rows=8
+        )
+        assert 1 <= len(page) <= 7
         listed += page
     assert listed == [request_id(number) for number in range(30)]
     since = datetime.fromtimestamp(START / 1e9, UTC) + timedelta(seconds=5)
-    some = scene.lake.request_ids(
+    some, _ = scene.lake.request_ids(
         "credit-risk", since=since, until=since + timedelta(seconds=4), version=("m", 2)
     )
     assert some == [request_id(5), request_id(7)]
-    assert scene.lake.request_ids("nobody") == []
+    assert scene.lake.request_ids("credit-risk", most_rows=1) == ([request_id(0)], True)
+    assert scene.lake.request_ids("nobody") == ([], False)
     assert scene.lake.recorded("nobody", [request_id(1)]) == []
     assert scene.lake.recorded("credit-risk", []) == []
 

@@ -40,3 +40,6 @@ def test_answers_as_its_own_library_does(client: tsavo.Client, part: int) -> Non
         assert all(check.passed for check in line.version.checks)
         # A reason is told in words for people, never as a converter's error.
         assert not re.search(r"Error|Traceback|onnxruntime|0x", line.version.reason)
+        # What it answered it answers again, to the last bit.
+        counts = [page.counts for page in client.replay_all(line.version.model)]
+        assert [set(verdicts) for verdicts in counts] == [{"same"}], line.case.name

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import SteppingClock
-from tsavo.storage import IdSource, SystemClock
+from tsavo.storage import IdSource, SystemClock, mark_of, name_mark
 
 
 class FixedClock(SteppingClock):
@@ -69,3 +69,38 @@ def test_processes_never_make_the_same_id() -> None:
     made = [line for process in processes for line in process.communicate(timeout=60)[0].split()]
     assert len(made) == 60_000
     assert len(set(made)) == len(made)
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=100), st.integers(0, 2**60))
+def test_an_id_carries_its_names_mark_and_is_a_version_7_still(name: str, nanoseconds: int) -> None:
+    made = IdSource(FixedClock(nanoseconds)).new(name)
+    assert mark_of(made) == name_mark(name)
+    parsed = uuid.UUID(made)
+    assert (str(parsed), parsed.version, parsed.variant) == (made, 7, uuid.RFC_4122)
+    assert parsed.int >> 80 == nanoseconds // 1_000_000
+
+
+def test_marked_ids_are_unique_and_in_order_within_a_process() -> None:
+    for clock in (SystemClock(), FixedClock(1_700_000_000_000_000_000)):
+        source = IdSource(clock)
+        made = [source.new(f"e{number % 7}") for number in range(20_000)]
+        assert made == sorted(made)
+        assert len(set(made)) == len(made)
+
+
+def test_processes_that_stand_at_one_moment_make_no_id_twice_for_one_name() -> None:
+    # 46 random bits and as many clashing moments as there are ids: a birthday in 2e10 tries.
+    sources = [IdSource(FixedClock(1_700_000_000_000_000_000)) for _ in range(4)]
+    made = [source.new("credit") for source in sources for _ in range(20_000)]
+    assert len(set(made)) == len(made)
+
+
+def test_marks_spread_evenly() -> None:
+    # Ten thousand names over 65,536 marks: 65,536 (1 - (1 - 1/65,536)^10,000) = 9,275 are expected to be in use.
+    marks = {name_mark(f"sales-{number:05d}") for number in range(10_000)}
+    assert 9_275 - 150 < len(marks) < 9_275 + 150
+
+
+def test_what_is_no_id_has_no_mark() -> None:
+    assert mark_of("") is None
+    assert mark_of("0123") is None

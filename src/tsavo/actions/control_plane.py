@@ -12,10 +12,11 @@ __all__ = ["ControlPlane"]
 
 
 class ControlPlane(NamedTuple):
-    """The registry's database, the artifacts, the clock, a folder for work in progress, and models' environments."""
+    """Where the control plane keeps things, and its clock; `runtimes` has the documents of what scored."""
 
     database: Database
     artifacts: ArtifactStore
     clock: Clock
     work: Path
     environments: Environments
+    runtimes: Path

@@ -9,9 +9,9 @@ import uvloop
 
 from tsavo.app.addresses import url_of
 from tsavo.app.child import Child, run_child, serve
+from tsavo.app.journals import open_journal
 from tsavo.app.parts import build_parts
 from tsavo.console import ConsoleParts, create_console
-from tsavo.journal import JournalWriter
 from tsavo.monitors import findings_of
 from tsavo.runtimes import FORK_SERVER
 
@@ -26,7 +26,7 @@ def main() -> None:
 async def _serve(child: Child) -> None:
     parts = build_parts(child.home, child.settings)
     addresses = _addresses(child)
-    journal = JournalWriter(child.home.journal / "console.db")
+    journal = open_journal(child.home, child.settings, "console", parts.clock.nanoseconds)
     journal.start(asyncio.get_running_loop())
     console = create_console(
         ConsoleParts(
@@ -39,6 +39,7 @@ async def _serve(child: Child) -> None:
             home=child.home,
             owner=getpass.getuser(),
             started=parts.clock.now(),
+            retention=child.settings.lake.retention,
         )
     )
     # It has seconds of imports to do, which the first registration then need not wait for.

@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-import msgspec
 
+from tsavo.app.doctor_journal import (
+    Examination,
+    examine_backlog,
+    examine_damage,
+    examine_gaps,
+    examine_recording,
+    examine_spill,
+)
 from tsavo.app.parts import open_artifacts, open_database
 from tsavo.app.settings import Settings, load_settings
-from tsavo.journal import Journal, journals
 from tsavo.registry import list_models, list_versions, schema_revision
 from tsavo.runtimes.confinement import LAYERS, support
 from tsavo.runtimes.uv import Uv, UvFailed
@@ -52,16 +58,6 @@ _LAYERS: Final = {
 _ESSENTIAL: Final = frozenset({"limits", "landlock", "seccomp"})
 # More versions than these are a matter of minutes; the newest of each model are the ones that serve.
 _MOST_ARTIFACTS: Final = 2_000
-_BACKLOG_ROWS: Final = 100_000
-
-
-class Examination(msgspec.Struct, frozen=True):
-    """One thing that was looked at: what was found and, when it is not well, what to do."""
-
-    name: str
-    ok: bool
-    found: str
-    mend: str = ""
 
 
 def examine(home: Home) -> list[Examination]:
@@ -81,7 +77,11 @@ def examine(home: Home) -> list[Examination]:
         looks += [
             ("registry", lambda: _registry(home)),
             ("artifacts", lambda: _artifacts(home)),
-            ("journal", lambda: _journal(home)),
+            ("journal", lambda: examine_backlog(home)),
+            ("recording", lambda: examine_recording(home)),
+            ("spill", lambda: examine_spill(home)),
+            ("journal damage", lambda: examine_damage(home)),
+            ("journal gaps", lambda: examine_gaps(home)),
         ]
     return [_safely(name, look) for name, look in looks]
 
@@ -259,13 +259,3 @@ def _newest_artifacts(home: Home, settings: Settings) -> list[tuple[str, str]]:
 
 def _writable(store: ArtifactStore) -> bool:
     return store.writable()
-
-
-def _journal(home: Home) -> Examination:
-    rows, files = 0, journals(home.journal)
-    for path in files:
-        with Journal(path) as journal:
-            rows += journal.size().rows
-    good = rows < _BACKLOG_ROWS
-    mend = "" if good else f"the keeper is behind: see {home.logs / 'keeper.log'}"
-    return Examination("journal", good, f"{rows} records wait to be shipped in {len(files)} journals", mend)

@@ -16,6 +16,7 @@ import uvloop
 
 from tsavo.app.addresses import target_of
 from tsavo.app.child import Child, report_fault, run_child, serve
+from tsavo.app.journals import open_journal
 from tsavo.app.parts import open_artifacts, open_database, open_environments
 from tsavo.app.settings import GatewaySettings, WorkerSettings
 from tsavo.endpoints import (
@@ -29,7 +30,7 @@ from tsavo.endpoints import (
     version_loader,
 )
 from tsavo.endpoints.retries import Retries
-from tsavo.journal import JournalWriter, KeptReplies, Reservations
+from tsavo.journal import KeptReplies, Reservations
 from tsavo.rest import Admission, ConnectionLimits, Cors, Gateway, patient_protocol
 from tsavo.runtimes import (
     Environments,
@@ -81,12 +82,7 @@ async def _serve(child: Child) -> None:
 
     budget = max(settings.memory_mib - _OWN_MIB, _LEAST_MIB) << 20
     shelf = VersionShelf(version_loader(database, artifacts, workers, build), loading, budget=budget)
-    journal = JournalWriter(
-        child.home.journal / f"gateway-{child.worker}.db",
-        reply_seconds=settings.idempotency_minutes * 60,
-        reply_bytes=settings.idempotency_mib << 20,
-        nanoseconds=clock.nanoseconds,
-    )
+    journal = open_journal(child.home, child.settings, f"gateway-{child.worker}", clock.nanoseconds)
     retries = Retries(
         KeptReplies(child.home.journal),
         Reservations(child.home.journal / "reserved-keys"),
@@ -130,6 +126,7 @@ async def _serve(child: Child) -> None:
             revision=follower.revision,
             turned_away=gateway.admission.turned_away,
             evictions=shelf.evictions,
+            journal=journal.standing,
         )
     )
     statistics.start(loop)

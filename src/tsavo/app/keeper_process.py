@@ -7,21 +7,30 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Final
 
 from tsavo.alerts import raise_alerts
+from tsavo.app.attesting import Attestor
 from tsavo.app.child import Child, report_fault, run_child
-from tsavo.app.parts import build_parts
+from tsavo.app.chores import exports, joining
+from tsavo.app.expiring import Expirer
+from tsavo.app.journal_events import JournalEvents
+from tsavo.app.journals import open_journal
+from tsavo.app.parts import Parts, build_parts
+from tsavo.lake import Patience
 from tsavo.monitors import Watch
 from tsavo.registry import environments_in_use, list_routes, routes_of
-from tsavo.storage import Connection
-from tsavo.vocabulary import Finding, Route
+from tsavo.storage import Connection, taking_turns
+from tsavo.vocabulary import Damaged, Finding, Route
 
 __all__ = ["Keeper", "main"]
 
 _LOG: Final = logging.getLogger("tsavo.keeper")
 _PAGE: Final = 1000
 _NICE: Final = 10
+# Between two rounds when there is much to do, so that somebody who waits for a turn gets it.
+_TURN_SECONDS: Final = 0.01
 _UNWANTED_SECONDS: Final = 24 * 3600.0
 
 
@@ -31,9 +40,22 @@ class Keeper:
     def __init__(self, child: Child) -> None:
         self._settings = child.settings.keeper
         self._parts = build_parts(child.home, child.settings)
+        self._events = JournalEvents(child.home, self._parts)
         self._watch = Watch(
             self._parts.database, self._parts.lake, self._parts.artifacts, self._parts.clock, self._raise
         )
+        self._patience = Patience(self._settings.commits_per_second, self._settings.hold_seconds)
+        folder = child.settings.storage.exports
+        self._chores = (
+            exports(self._parts, Path(folder) if folder else child.home.exports),
+            joining(
+                self._parts,
+                lambda: open_journal(child.home, child.settings, "keeper", self._parts.clock.nanoseconds),
+            ),
+        )
+        self._attestor = _open_log(child, self._parts)
+        self._expirer = Expirer(self._parts, child.settings.lake.retention)
+        self._turn = child.home.lake_turn
         self._stop = threading.Event()
         self._maintained = time.monotonic()
         # After a start nobody knows which endpoints have rows that their monitors have not seen.
@@ -46,9 +68,13 @@ class Keeper:
     def run(self) -> None:
         """Work until stopped; a round that fails is reported and tried again."""
         failing = False
+        for chore in self._chores:
+            chore.start()
         while not self._stop.is_set():
             try:
-                busy = self.round()
+                # A backup waits for the end of a round, and the next round for the moment that it copies.
+                with taking_turns(self._turn):
+                    busy = self.round()
             except Exception as error:  # a full disk or a locked database must not end the keeper
                 report_fault(error)
                 failing, busy = True, False
@@ -57,13 +83,18 @@ class Keeper:
                 if failing:
                     report_fault(None)
                 failing = False
-            if not busy:
-                self._stop.wait(self._settings.ship_seconds)
+            self._stop.wait(_TURN_SECONDS if busy else self._settings.ship_seconds)
+        for chore in self._chores:
+            chore.stop()
+        if self._attestor is not None:
+            self._attestor.stop()
         self._parts.database.close()
 
     def round(self) -> bool:
         """Ship, watch, tidy; return whether there is more to do at once."""
-        shipped = self._parts.lake.ship()
+        for event in self._events.round():
+            _LOG.error("%s", event)
+        shipped = self._parts.lake.ship(patience=self._patience)
         for complaint in shipped.quarantined:
             _LOG.error("a journal record could not be read and was set aside: %s", complaint)
         if self._behind is not None:
@@ -74,9 +105,12 @@ class Keeper:
             self._look(route)
         self._behind = set()
         if time.monotonic() - self._maintained > self._settings.maintain_minutes * 60:
+            self._expirer.expire()
             self._parts.lake.maintain()
             self._tidy_environments()
             self._maintained = time.monotonic()
+        if self._attestor is not None:
+            self._attestor.round()
         return shipped.more
 
     def _tidy_environments(self) -> None:
@@ -111,6 +145,15 @@ class Keeper:
     def _raise(self, connection: Connection, findings: list[Finding]) -> None:
         for alert in raise_alerts(connection, findings, self._parts.clock.now()):
             _LOG.warning("alert %s on %s: %s", alert.id, alert.endpoint, alert.text)
+
+
+def _open_log(child: Child, parts: Parts) -> Attestor | None:
+    """The home's log; ``None`` when it is damaged, for decisions go on being kept, watched and acted upon."""
+    try:
+        return Attestor(child.home, parts.database, parts.lake, parts.clock, child.settings.ledger)
+    except Damaged as error:
+        _LOG.error("nothing is logged until this is mended: %s", error)
+        return None
 
 
 def main() -> None:

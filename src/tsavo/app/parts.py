@@ -67,5 +67,5 @@ def build_parts(home: Home, settings: Settings, *, read_only: bool = False) -> P
 
     lake = Lake(home.lake, home.journal, signature_of)
     environments = open_environments(home, settings)
-    plane = ControlPlane(database, artifacts, clock, home.work, environments)
+    plane = ControlPlane(database, artifacts, clock, home.work, environments, home.runtimes)
     return Parts(database, artifacts, lake, clock, plane)

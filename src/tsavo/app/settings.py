@@ -10,18 +10,26 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from tsavo.app.keeper_settings import KeeperSettings, LakeSettings
 from tsavo.storage import Home
 from tsavo.vocabulary import Invalid, Refused, Unreadable
+
+if TYPE_CHECKING:
+    from tsavo.journal import WhenFull
 
 __all__ = [
     "ConsoleSettings",
     "EnvironmentSettings",
     "GatewaySettings",
+    "JournalSettings",
     "KeeperSettings",
+    "LakeSettings",
+    "LedgerSettings",
     "Settings",
     "StorageSettings",
     "WorkerSettings",
@@ -31,6 +39,7 @@ __all__ = [
 
 _MIB: Final = 1024 * 1024
 _SCALARS: Final = (str, int, float, bool)
+_WHEN_FULL: Final[tuple[WhenFull, ...]] = ("refuse", "spill", "answer-and-flag")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 # These name the home and the server; they are not settings of a home.
 _NOT_SETTINGS: Final = frozenset({"TSAVO_HOME", "TSAVO_URL", "TSAVO_USER", "TSAVO_TRACE"})
@@ -105,19 +114,28 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: int = 8090
 
 
-class KeeperSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The background loop.
+class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What becomes of decisions that the disk does not take; each gateway process and the console have a journal.
 
     Attributes
     ----------
-    ship_seconds
-        Pause between two rounds of shipping the journal to the lake and looking at the monitors.
-    maintain_minutes
-        How often small files of the lake are merged.
+    when_full
+        ``refuse``, ``spill`` or ``answer-and-flag``.
+    spill
+        A folder on another disk, for ``spill``.
+    most_gib
+        How large one journal may grow while the keeper does not ship; 0 for no bound.
+    least_free_mib
+        How much stays free on the journal's disk; 0 for no bound.
+    patience_seconds
+        A disk that takes longer for one commit is one that does not answer.
     """
 
-    ship_seconds: float = 1.0
-    maintain_minutes: float = 10.0
+    when_full: str = "refuse"
+    spill: str = ""
+    most_gib: float = 20.0
+    least_free_mib: int = 256
+    patience_seconds: float = 10.0
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,10 +177,13 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ``postgresql+psycopg://…`` for PostgreSQL (extra ``postgresql``).
     artifacts
         URL of an object store (``s3://…``, ``gs://…``, ``az://…``).
+    exports
+        Folder that scheduled exports are written to.
     """
 
     registry: str = ""
     artifacts: str = ""
+    exports: str = ""
 
 
 class EnvironmentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,15 +201,34 @@ class EnvironmentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     wheels: str = ""
 
 
+class LedgerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The log by which tampering is found.
+
+    Attributes
+    ----------
+    sign_seconds
+        How often what was logged is signed, and the head anchored.
+    anchor
+        Where signed heads are kept outside the home: a file, ``git:`` and a work tree, or the URL of an object store;
+        empty for nowhere.
+    """
+
+    sign_seconds: float = 60.0
+    anchor: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of a home."""
 
     gateway: GatewaySettings = GatewaySettings()
     console: ConsoleSettings = ConsoleSettings()
+    journal: JournalSettings = JournalSettings()
     keeper: KeeperSettings = KeeperSettings()
+    lake: LakeSettings = LakeSettings()
     worker: WorkerSettings = WorkerSettings()
     storage: StorageSettings = StorageSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
+    ledger: LedgerSettings = LedgerSettings()
 
 
 def load_settings(
@@ -320,8 +360,10 @@ def _checked(settings: Settings) -> Settings:
     _within("gateway.idempotency_mib", settings.gateway.idempotency_mib, 1, 1 << 20)
     for origin in settings.gateway.cors_origins:
         _check_origin(origin)
-    _within("keeper.ship_seconds", settings.keeper.ship_seconds, 0.05, 3600)
-    _within("keeper.maintain_minutes", settings.keeper.maintain_minutes, 0.1, 10_000)
+    _check_journal(settings.journal)
+    _within("ledger.sign_seconds", settings.ledger.sign_seconds, 0.05, 86_400)
+    settings.keeper.check()
+    settings.lake.check()
     worker = settings.worker
     _within("worker.seconds", worker.seconds, 0.05, 3600)
     _within("worker.start_seconds", worker.start_seconds, 1, 3600)
@@ -331,6 +373,26 @@ def _checked(settings: Settings) -> Settings:
     _within("worker.processes", worker.processes, 1, 1000)
     _within("worker.waiting", worker.waiting, 1, 100_000)
     return settings
+
+
+def _check_journal(journal: JournalSettings) -> None:
+    if journal.when_full not in _WHEN_FULL:
+        raise Invalid(
+            "a setting is wrong",
+            field="journal.when_full",
+            found=journal.when_full,
+            expected=f"one of {', '.join(_WHEN_FULL)}",
+        )
+    if (journal.when_full == "spill" or journal.spill) and not Path(journal.spill).is_absolute():
+        raise Invalid(
+            "a setting is wrong",
+            field="journal.spill",
+            found=journal.spill,
+            expected="the full path of a folder, on another disk than the home",
+        )
+    _within("journal.most_gib", journal.most_gib, 0, 1 << 20)
+    _within("journal.least_free_mib", journal.least_free_mib, 0, 1 << 30)
+    _within("journal.patience_seconds", journal.patience_seconds, 0.1, 3600)
 
 
 def _check_origin(origin: str) -> None:

@@ -23,6 +23,8 @@ _COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "up": ("up", "Start the gateway, the console and the keeper; print where they answer."),
         "down": ("up", "Stop what runs on a home, cleanly."),
         "demo": ("demo", "Show the whole loop on real data, then leave it running."),
+        "backup": ("backing_up", "Copy a home while everything runs, and only what is new."),
+        "restore": ("backing_up", "Make a new home of a backup."),
         "doctor": ("watching", "Look for what is wrong with this installation, and say the mend."),
     },
     "Models": {
@@ -38,9 +40,15 @@ _COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Decisions": {
         "score": ("scoring", "Score a table; the answers come with decision ids."),
-        "outcomes": ("scoring", "Record what really happened."),
-        "sql": ("looking", "Run one SELECT over decisions, outcomes and monitors."),
-        "decision": ("looking", "One decision, and the version that made it."),
+        "outcomes": ("happening", "Record what really happened."),
+        "sql": ("querying", "Run one SELECT over decisions, outcomes and monitors."),
+        "query": ("querying", "Queries that are kept under a name: save, ls, show, run, rm."),
+        "export": ("exporting", "Let the keeper write a query's answer to a file, again and again."),
+        "decision": ("decisions", "The receipt of a decision; --replay asks its version again."),
+        "backtest": ("backtesting", "Ask another version what an endpoint was asked."),
+        "replay": ("decisions", "Ask versions again what they were asked, and compare to the last bit."),
+        "verify-log": ("proving", "See whether decisions or the registry were changed behind the log's back."),
+        "anchor": ("proving", "Keep the log's newest signed head elsewhere."),
     },
     "Watch and act": {
         "monitors": ("watching", "What the monitors of an endpoint say now: its findings."),
@@ -52,6 +60,7 @@ _COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "promote": ("registering", "Make a challenger the champion."),
         "rollback": ("registering", "Go back to the champion before the present one."),
         "limit": ("drilling", "What an endpoint may take: time, requests at once, a place in memory."),
+        "retention": ("keeping", "How long decisions and outcomes of an endpoint are kept."),
     },
 }
 

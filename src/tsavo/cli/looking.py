@@ -1,29 +1,19 @@
-"""``ls``, ``show``, ``diff``, ``sql``, ``decision``: looking at what there is."""
+"""``ls``, ``show``, ``diff``: looking at what there is."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import msgspec
 
-from tsavo.cli.options import Common, Options, OutputPath
-from tsavo.cli.printing import as_text, print_json, print_pairs, print_table
+from tsavo.cli.options import Common, Options
+from tsavo.cli.printing import print_json, print_table
 from tsavo.cli.telling import tell_endpoint, tell_model, tell_version, told_challengers
 from tsavo.vocabulary import NotFound, Version, VersionRef
 
-if TYPE_CHECKING:
-    from tsavo.app.offline import OfflineHome
-    from tsavo.client import Client
+__all__ = ["diff", "ls", "show"]
 
-__all__ = ["decision", "diff", "ls", "show", "sql"]
-
-T = TypeVar("T")
-
-_PIPE: Final = "-"
 _RECENT: Final = 5
 # Of a decision's record, what says nothing to a person; --json has it.
 _INTERNAL: Final = frozenset({"explanation", "journal", "seq"})
@@ -184,96 +174,3 @@ def _flat(version: Version) -> dict[str, Any]:
     if version.reference is not None:
         flat |= {"reference": version.reference.digest, "reference rows": version.reference.rows}
     return flat
-
-
-def sql(
-    query: str,
-    /,
-    *,
-    limit: int = 10_000,
-    output: OutputPath = _PIPE,
-    options: Common = Options(),
-) -> int:
-    """Run one SELECT over decisions, outcomes and monitors. Works on a stopped home, too.
-
-    Every endpoint is a view under its own name (in double quotes where it has a dash or a dot), with its features,
-    its outputs and, when known, the outcome. 'decisions' has the system columns of all endpoints.
-
-    Parameters
-    ----------
-    query
-        SQL (DuckDB), such as 'select role, count(*) from decisions group by 1'.
-    limit
-        At most so many rows.
-    output
-        Write a CSV, Parquet or JSON file instead of printing ('-').
-    """
-    from tsavo.client import write_table
-    from tsavo.client.tables import check_writable
-
-    if output != _PIPE:
-        check_writable(Path(output))
-    table = _ask(options, lambda source: source.sql(query, limit=limit))
-    if output != _PIPE:
-        Path(output).write_bytes(write_table(table, Path(output)))
-        if options.json:
-            print_json({"rows": table.num_rows, "output": output})
-    elif options.json:
-        print_json(table.to_pylist())
-    else:
-        rows = [list(row.values()) for row in table.to_pylist()]
-        print_table(table.column_names, rows, nothing="No rows.")
-    if (table.schema.metadata or {}).get(b"truncated") == b"true":
-        print(f"Cut after {limit:,} rows; ask for more with --limit.", file=sys.stderr)
-    return 0
-
-
-def _ask(options: Options, question: Callable[[Client | OfflineHome], T]) -> T:
-    """Ask the running Tsavo; where nothing runs on a home, the home itself."""
-    from tsavo.client import NotRunning
-
-    try:
-        with options.connected() as client:
-            return question(client)
-    except NotRunning as error:
-        if error.home is None:  # a URL was asked, and a home is no answer to that
-            raise
-        from tsavo.app.offline import open_home
-        from tsavo.storage import Home
-
-        return question(open_home(Home(error.home)))
-
-
-def decision(
-    decision_id: str,
-    /,
-    *,
-    options: Common = Options(),
-) -> int:
-    """One decision: what came in, what went out, which version, what became of it. Works on a stopped home, too.
-
-    Parameters
-    ----------
-    decision_id
-        As it came with the answer.
-    """
-    told = _ask(options, lambda source: source.decision(decision_id))
-    if options.json:
-        print_json(told)
-        return 0
-    made = dict(told["decision"])
-    inputs, outputs = made.pop("features", {}), made.pop("prediction", {})
-    shadows = made.pop("shadows", None) or []
-    print_pairs([(name, value) for name, value in made.items() if name not in _INTERNAL])
-    print("\ninputs")
-    print_pairs([(f"  {name}", "(missing)" if value is None else value) for name, value in inputs.items()])
-    print("\noutputs")
-    print_pairs([(f"  {name}", value) for name, value in outputs.items()])
-    for shadow in shadows:
-        print(f"\nshadow {shadow['model']}@{shadow['version']}")
-        print_pairs([(f"  {name}", value) for name, value in shadow["prediction"].items()])
-    version = msgspec.convert(told["version"], Version)
-    lineage = version.lineage
-    registered = f"registered by {lineage.registered_by} on {version.created:%Y-%m-%d}"
-    print(f"\n{version.ref}, {registered} from {as_text(lineage.source_name)}")
-    return 0

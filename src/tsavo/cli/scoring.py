@@ -1,4 +1,4 @@
-"""``score`` and ``outcomes``: rows in, answers out; later, what really happened."""
+"""``score``: rows in, answers out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tsavo.cli.printing import print_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["outcomes", "score"]
+__all__ = ["score"]
 
 _PIPE = "-"
 
@@ -75,46 +75,3 @@ def _write(answers: pa.Table, output: str, *, as_json: bool) -> None:
         print_json({"rows": answers.num_rows, "output": output})
     else:
         print(f"{answers.num_rows:,} rows scored; answers in {output}")
-
-
-def outcomes(
-    endpoint: str,
-    table: TablePath,
-    /,
-    *,
-    decision_column: str = "decision_id",
-    outcome_column: str = "outcome",
-    time_column: str = "time",
-    format: str | None = None,
-    options: Common = Options(),
-) -> int:
-    """Record what really happened, by decision id.
-
-    Another outcome of the same decision corrects the first; an empty one withdraws it.
-
-    Parameters
-    ----------
-    endpoint
-        The endpoint.
-    table
-        CSV, Parquet or JSON file; '-' reads standard input (CSV unless --format says otherwise).
-    decision_column
-        The column of decision ids.
-    outcome_column
-        The column of outcomes.
-    time_column
-        The column of the times at which they were observed, when there is one.
-    format
-        csv, parquet or json, for standard input and for names that do not end in it.
-    """
-    content = sys.stdin.buffer.read() if table == _PIPE else None
-    kind = format or ("csv" if table == _PIPE else None)
-    with options.connected() as client:
-        handle = client.endpoint(endpoint)
-        rows = handle.read_table(table, format=kind, content=content, outcome=outcome_column)
-        recorded = handle.outcomes(rows, decision=decision_column, outcome=outcome_column, time=time_column)
-    if options.json:
-        print_json({"recorded": recorded})
-    else:
-        print(f"{recorded:,} outcomes recorded")
-    return 0

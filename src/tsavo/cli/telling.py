@@ -20,6 +20,7 @@ from tsavo.vocabulary import (
     RuntimeName,
     Verification,
     Version,
+    span_words,
 )
 
 __all__ = ["tell_endpoint", "tell_findings", "tell_model", "tell_version", "told_challengers"]
@@ -43,6 +44,7 @@ def tell_endpoint(told: dict[str, Any]) -> None:
             ("warm", "always in memory" if route.warm else None),
             ("guard", "rows that lack a value go to the fallback chain" if route.guard else None),
             ("changed", f"{route.changed:%Y-%m-%d %H:%M:%S} by {route.changed_by}" if route.changed else ""),
+            ("outcomes", _told_labels(told.get("labels"))),
             ("address", told.get("url")),
         ]
     )
@@ -53,6 +55,14 @@ def tell_endpoint(told: dict[str, Any]) -> None:
         for alert in alerts:
             print(f"  {alert.id}  {as_text(alert.text)}")
     print()
+
+
+def _told_labels(labels: dict[str, Any] | None) -> str:
+    if not labels or labels["median_seconds"] is None:
+        return ""
+    median, most = span_words(labels["median_seconds"]), span_words(labels["p95_seconds"])
+    lag = f"{median} after the decision (median), 95 % within {most}"
+    return f"{labels['known']:,} known, {labels['corrected']:,} corrected; they come {lag}"
 
 
 def _told_family(route: Route, members: int | None) -> str:

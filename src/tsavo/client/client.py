@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import quote
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 import msgspec
 
 from tsavo.client.bulk import BulkRegistration
+from tsavo.client.decisions import DecisionQuestions
 from tsavo.client.endpoint import Endpoint, fallback_steps
 from tsavo.client.family import Family
+from tsavo.client.ledger import LedgerQuestions
 from tsavo.client.locating import find_console
 from tsavo.client.progress import told_meanwhile
+from tsavo.client.querying import SqlQuestions
 from tsavo.client.reference import reference_of
 from tsavo.client.scoring import metadata_of
 from tsavo.client.sources import Source, code_commit, hints_for, read_source
@@ -40,10 +41,6 @@ from tsavo.vocabulary import (
     check_name,
 )
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-_ARROW: Final = "application/vnd.apache.arrow.stream"
 _PAGE: Final = 500
 # Gateways look for new routes several times a second; loading a model may take a little longer.
 _FOLLOW_SECONDS: Final = 5.0
@@ -75,7 +72,7 @@ def connect(url: str | None = None, *, home: Path | str | None = None) -> Client
     return Client(find_console(url, home))
 
 
-class Client(VersionQuestions, BulkRegistration):
+class Client(VersionQuestions, DecisionQuestions, BulkRegistration, SqlQuestions, LedgerQuestions):
     """A connection to one Tsavo. Use it as a context manager, or `close` it.
 
     Parameters
@@ -327,24 +324,6 @@ class Client(VersionQuestions, BulkRegistration):
         """Resolve an alert."""
         after: Alert = self._console.post(f"/api/alerts/{alert}/resolve", {"note": note}, Alert)
         return after
-
-    def sql(self, query: str, *, limit: int = 10_000) -> pa.Table:
-        """Run one SELECT over decisions, outcomes and monitors; at most `limit` rows.
-
-        Every endpoint is a view under its own name. A longer answer is cut; the table's schema metadata then has
-        ``truncated``.
-        """
-        import pyarrow as pa
-
-        content, _ = self._console.stream("/api/sql", {"query": query, "limit": limit}, _ARROW)
-        return pa.ipc.open_stream(io.BytesIO(content)).read_all()
-
-    def decision(self, decision_id: str) -> dict[str, Any]:
-        """One decision with the version that made it."""
-        told: dict[str, Any] = self._console.get(
-            f"/api/decisions/{quote(decision_id, safe='')}", dict[str, Any]
-        )
-        return told
 
     def status(self) -> dict[str, Any]:
         """What runs, and how much there is."""

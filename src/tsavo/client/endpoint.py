@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from tsavo.client.outcomes import outcomes_of
-from tsavo.client.scoring import Scores, counted_from, metadata_of, score
+from tsavo.client.outcomes import OutcomesRecorded, keyed_outcomes_of, outcomes_of, send, without_empty
+from tsavo.client.scoring import Scores, metadata_of, score
 from tsavo.client.tables import read_table
 from tsavo.client.transport import Transport
-from tsavo.vocabulary import BadInput, Conflict, DrillReport, Finding, Page, Route, VersionRef
+from tsavo.vocabulary import Conflict, DrillReport, Finding, Page, Route, VersionRef
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Endpoint", "fallback_steps"]
 
-_OUTCOMES_A_CALL: Final = 50_000
 _DRILL_LOOK_SECONDS: Final = 0.25
 
 
@@ -79,6 +79,7 @@ class Endpoint:
         format: str | None = None,
         content: bytes | None = None,
         outcome: str | None = None,
+        key: str | None = None,
     ) -> pa.Table:
         """Read a CSV, Parquet or JSON file as this endpoint takes it: what it knows as text stays text.
 
@@ -90,45 +91,79 @@ class Endpoint:
             The file's content when it was read already (from standard input).
         outcome
             A column of outcomes, which is text where the model's classes are.
+        key
+            A column of business keys that is no input, but text all the same: ``caller`` or ``segment``.
         """
         told = metadata_of(self._gateway, self.name)
         text = [column.name for column in told.inputs if column.datatype == "BYTES"]
         classes = told.parameters.get("classes") or []
         if outcome is not None and any(isinstance(known, str) for known in classes):
             text.append(outcome)
+        if key in ("caller", "segment"):
+            text.append(key)
         return read_table(Path(path), format=format, content=content, text=text)
 
     def outcomes(
-        self, data: Any, *, decision: str = "decision_id", outcome: str = "outcome", time: str = "time"
-    ) -> int:
-        """Record what really happened; return how many outcomes were recorded.
+        self,
+        data: Any,
+        *,
+        decision: str = "decision_id",
+        outcome: str = "outcome",
+        time: str = "time",
+        key: str | None = None,
+        within: timedelta | None = None,
+        every: bool = False,
+        empty: Literal["withdraw", "skip"] = "withdraw",
+    ) -> OutcomesRecorded:
+        """Record what really happened.
 
-        Another outcome of the same decision corrects the first, a missing one withdraws it.
+        Another outcome of the same decision corrects the first, a missing one withdraws it. Outcomes whose decision is
+        not there are kept aside, and join it by themselves when it comes.
 
         Parameters
         ----------
         data
-            A table, or a path to one, with a column of decision ids and one of outcomes, perhaps one of the times at
-            which they were observed; or a pandas Series of outcomes whose index holds the decision ids.
+            A table, or a path to one, with a column of decision ids (or business keys) and one of outcomes, perhaps one
+            of the times at which they were observed; or a pandas Series of outcomes whose index holds the decision ids.
         decision, outcome, time
             What those columns are called.
+        key
+            The name of a feature, and of the column with its values: an outcome goes to the latest decision of that
+            value at or before its time (now, where there is no time). ``caller`` and ``segment`` are such names, too.
+        within
+            A decision found by its key is no longer before the outcome than this.
+        every
+            All decisions of the key in that time get the outcome, and not only the latest.
+        empty
+            ``"skip"`` leaves rows without an outcome alone, instead of withdrawing what was known.
 
         Raises
         ------
         Invalid
-            Naming the first row at fault.
+            Naming the first row at fault, and its column; then nothing was kept.
         """
-        table = self.read_table(data, outcome=outcome) if isinstance(data, str | Path) else data
-        given = outcomes_of(table, decision=decision, outcome=outcome, time=time)
-        recorded = 0
-        for start in range(0, len(given.decisions), _OUTCOMES_A_CALL):
-            try:
-                told = self._console.post(f"{self._path}/outcomes", given.piece(start, _OUTCOMES_A_CALL))
-            except BadInput as error:
-                error.field = counted_from(start, error.field)
-                raise
-            recorded += told["recorded"]
-        return recorded
+        table = self.read_table(data, outcome=outcome, key=key) if isinstance(data, str | Path) else data
+        if empty == "skip":
+            table = without_empty(table, outcome)
+        if key is None:
+            given = outcomes_of(table, decision=decision, outcome=outcome, time=time)
+            named = {"decisions": decision, "values": outcome, "observed": time}
+            return send(self._console, f"{self._path}/outcomes", given, named)
+        keyed = keyed_outcomes_of(table, key=key, outcome=outcome, time=time, within=within, every=every)
+        named = {"keys": key, "values": outcome, "times": time, "observed": time}
+        return send(self._console, f"{self._path}/outcomes/keyed", keyed, named)
+
+    def labels(self) -> dict[str, Any]:
+        """How many outcomes are known, and the lag with which they come: median and 95th percentile in seconds."""
+        told: dict[str, Any] = self._console.get(f"{self._path}/labels", dict[str, Any])
+        return told
+
+    def waiting(self, offset: int = 0, limit: int = 50) -> dict[str, Any]:
+        """Outcomes whose decision is not there yet: ``by_id`` with their ``total``, and ``keyed``, a page of each."""
+        told: dict[str, Any] = self._console.get(
+            f"{self._path}/waiting", dict[str, Any], offset=offset, limit=limit
+        )
+        return told
 
     def plug(self, why: str = "", *, fallback: Sequence[Any] | None = None) -> Route:
         """Pull the plug: the fallback answers from now on. See `Client.deploy` for `fallback`."""
@@ -183,6 +218,34 @@ class Endpoint:
         }
         body = {name: value for name, value in given.items() if value is not UNSET}
         route: Route = self._console.post(f"{self._path}/limits", body, Route)
+        return route
+
+    def retention(self) -> dict[str, dict[str, int | None]]:
+        """How long rows are kept: what the ``endpoint`` says, what the ``settings`` say, what is ``effective``."""
+        told: dict[str, dict[str, int | None]] = self._console.get(
+            f"{self._path}/kept", dict[str, dict[str, int | None]]
+        )
+        return told
+
+    def retain(
+        self,
+        *,
+        keep_days: int | UnsetType | None = UNSET,
+        at_least_days: int | UnsetType | None = UNSET,
+        why: str = "",
+    ) -> Route:
+        """Change how long decisions and outcomes are kept; what is not given stays, ``None`` is as the settings say.
+
+        Parameters
+        ----------
+        keep_days
+            Rows that are older are deleted; 0 keeps them for ever.
+        at_least_days
+            Rows that are younger are never deleted.
+        """
+        given = {"keep_days": keep_days, "at_least_days": at_least_days, "why": why}
+        body = {name: value for name, value in given.items() if value is not UNSET}
+        route: Route = self._console.post(f"{self._path}/retention", body, Route)
         return route
 
     def drill(self, *, requests: int = 200, seconds: int = 60, why: str = "") -> DrillReport:

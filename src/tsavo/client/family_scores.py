@@ -103,6 +103,10 @@ def joined(answers: Sequence[AllAnswers]) -> FamilyScores:
     rows = answers[0].rows
     ids = []
     for member in fine:
+        if not member.decision_id:
+            # Answered, and flagged as not recorded.
+            ids.append([""] * rows)
+            continue
         request, first = parse_decision_id(member.decision_id)
         ids.append([decision_id(request, first + row) for row in range(rows)])
     # A member may have outputs that the others do not have.

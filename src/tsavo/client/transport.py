@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import io
 import ipaddress
 import os
 import ssl
@@ -100,11 +101,19 @@ class Transport:
         """POST files and fields (multipart); the answer as `kind`."""
         return self._decode(self._send("POST", path, files=files, data=fields), kind)
 
-    def stream(self, path: str, body: Any, accept: str) -> tuple[bytes, httpx.Headers]:
-        """POST `body` as JSON and take the answer as it is, with its headers."""
+    @contextmanager
+    def receive(self, path: str, body: Any, accept: str = "*/*") -> Iterator[tuple[IO[bytes], httpx.Headers]]:
+        """POST `body` as JSON and read the answer as it comes, with its headers."""
         headers = {"Content-Type": "application/json", "Accept": accept}
-        answer = self._send("POST", path, content=msgspec.json.encode(body), headers=headers)
-        return answer.content, answer.headers
+        content = msgspec.json.encode(body)
+        with (
+            self._translated(path),
+            self._http.stream("POST", path, content=content, headers=headers) as answer,
+        ):
+            if not answer.is_success:
+                answer.read()
+                raise _error(answer)
+            yield io.BufferedReader(_Incoming(answer.iter_bytes())), answer.headers
 
     def download(self, path: str, file: IO[bytes]) -> None:
         """GET `path` into a file, piece by piece."""
@@ -171,6 +180,28 @@ class Transport:
                 expected="a Tsavo server of the same version",
                 next_step="check the URL, and that client and server have the same version",
             ) from error
+
+
+class _Incoming(io.RawIOBase):
+    """Pieces as they come from the network, as a file that is read once."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._left = memoryview(piece)
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
 
 
 def _error(answer: httpx.Response) -> TsavoError:

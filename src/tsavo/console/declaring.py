@@ -22,6 +22,7 @@ from tsavo.governance import Principal, Right, local_owner, require
 from tsavo.vocabulary import Invalid
 
 __all__ = [
+    "PROBLEMS",
     "READ_ONLY",
     "Problem",
     "act",
@@ -58,7 +59,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     details: list[Any] = msgspec.field(default_factory=list)
 
 
-_PROBLEMS: Final = {
+PROBLEMS: Final = {
     status: ResponseSpec(
         Problem, description=said, media_type="application/problem+json", generate_examples=False
     )
@@ -92,7 +93,7 @@ def _declared(
 ) -> Callable[[_Handler], HTTPRouteHandler]:
     def made(function: _Handler) -> HTTPRouteHandler:
         # The OpenAPI document calls an operation as the code does.
-        named = {"operation_id": function.__name__, "responses": _PROBLEMS, **options}
+        named = {"operation_id": function.__name__, "responses": PROBLEMS, **options}
         if not iscoroutinefunction(function):
             named["sync_to_thread"] = True
         handler: HTTPRouteHandler = method(path, opt={_RIGHT: right}, **named)(function)

@@ -3,39 +3,105 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
+from tsavo.actions import decisions_of, nanoseconds, outcome_records
 from tsavo.console.parts import ConsoleParts
+from tsavo.governance import Principal
+from tsavo.registry import count_waiting, keep_waiting
 from tsavo.vocabulary import (
     Invalid,
     OutcomeRecord,
     Signature,
     TooLarge,
+    TsavoError,
+    WaitingOutcome,
     check_name,
     encode_record,
     parse_decision_id,
 )
 
-__all__ = ["OutcomesGiven", "record_outcomes"]
+__all__ = ["KeyedOutcomesGiven", "OutcomesGiven", "Recorded", "record_keyed", "record_outcomes"]
 
 _MOST: Final = 100_000
+_MOST_WAITING: Final = 1_000_000
+_SAMPLE: Final = 10
+_SYSTEM_KEYS: Final = ("caller", "segment")
+
+Value = str | int | float | bool | None
 
 
 class OutcomesGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Decision ids, what really happened to each, and perhaps when that was observed (ISO 8601).
 
-    ``null`` as a value withdraws an outcome that was sent before.
+    ``null`` as a value withdraws an outcome that was sent before. With `only_check` nothing is kept.
     """
 
     decisions: list[str]
-    values: list[str | int | float | bool | None]
+    values: list[Value]
     observed: list[datetime | None] | None = None
+    only_check: bool = False
 
 
-def record_outcomes(parts: ConsoleParts, endpoint: str, signature: Signature, given: OutcomesGiven) -> int:
+class KeyedOutcomesGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Business keys, what really happened to each, and when: the decision was made at or before that.
+
+    Attributes
+    ----------
+    key
+        The feature whose values the keys are; or ``caller`` or ``segment``.
+    times
+        When it happened; without them, or where one is ``null``, now.
+    within_seconds
+        A decision is no longer before its outcome than this; ``null``: however long.
+    every
+        All decisions of the key in that time get the outcome, and not only the latest.
+    """
+
+    key: str
+    keys: list[str | int | float | bool]
+    values: list[Value]
+    times: list[datetime | None] | None = None
+    within_seconds: float | None = None
+    every: bool = False
+    only_check: bool = False
+
+
+class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of outcomes; figures that are 0 are left out.
+
+    Attributes
+    ----------
+    recorded
+        Outcomes that are kept.
+    decisions
+        Decisions that got one, where they were found by a business key.
+    corrected, unchanged
+        Decisions that had another outcome before, or the same.
+    repeated
+        Outcomes for a decision that a later row has one for, too: the later one counts.
+    unknown
+        Outcomes whose decision is not there. They are kept aside and join it by themselves when it comes.
+    sample
+        The first of the unknown: their rows, counted from 0, and their ids or keys.
+    """
+
+    recorded: int
+    decisions: int = 0
+    corrected: int = 0
+    unchanged: int = 0
+    repeated: int = 0
+    unknown: int = 0
+    sample: list[dict[str, Any]] = msgspec.field(default_factory=list)
+
+
+def record_outcomes(
+    parts: ConsoleParts, endpoint: str, signature: Signature, given: OutcomesGiven
+) -> Recorded:
     """Keep outcomes; they are on disk when this returns.
 
     Raises
@@ -47,22 +113,7 @@ def record_outcomes(parts: ConsoleParts, endpoint: str, signature: Signature, gi
     """
     check_name(endpoint, "endpoint")
     count = len(given.decisions)
-    if count > _MOST:
-        raise TooLarge(
-            "too many outcomes at once",
-            field="decisions",
-            found=count,
-            expected=f"at most {_MOST}",
-            next_step="send parts",
-        )
-    for name, column in (("values", given.values), ("observed", given.observed)):
-        if column is not None and len(column) != count:
-            raise Invalid(
-                "not as many as decisions",
-                field=name,
-                found=f"{len(column)} items",
-                expected=f"{count} items",
-            )
+    _check_lengths("decisions", count, values=given.values, observed=given.observed)
     values = [_checked(signature, row, value) for row, value in enumerate(given.values)]
     for row, decision in enumerate(given.decisions):
         try:
@@ -70,11 +121,147 @@ def record_outcomes(parts: ConsoleParts, endpoint: str, signature: Signature, gi
         except Invalid as error:
             error.field = f"decisions[{row}]"
             raise
-    if count:
-        observed = [] if given.observed is None else [_nanoseconds(moment) for moment in given.observed]
+    report = _compared(parts, endpoint, given.decisions, values, count)
+    if count and not given.only_check:
+        observed = (
+            []
+            if given.observed is None
+            else [None if moment is None else nanoseconds(moment) for moment in given.observed]
+        )
         record = OutcomeRecord(parts.plane.clock.nanoseconds(), endpoint, given.decisions, values, observed)
         parts.outcomes.append_blocking(encode_record(record))
-    return count
+    return report
+
+
+def record_keyed(
+    parts: ConsoleParts, who: Principal, endpoint: str, signature: Signature, given: KeyedOutcomesGiven
+) -> Recorded:
+    """Keep outcomes under a business key: with their decisions, or aside until those come.
+
+    Raises
+    ------
+    Invalid
+        Naming the first row at fault, or a key that is no feature; nothing is kept then.
+    TooLarge
+        For more than 100,000 at once, or when a million wait at this endpoint already.
+    """
+    check_name(endpoint, "endpoint")
+    count = len(given.keys)
+    _check_lengths("keys", count, values=given.values, times=given.times)
+    if given.within_seconds is not None and not 0 < given.within_seconds < math.inf:
+        raise Invalid(
+            "not a span of time", field="within_seconds", found=given.within_seconds, expected="above 0"
+        )
+    now = parts.plane.clock.now()
+    times = given.times or [None] * count
+    outcomes = [
+        WaitingOutcome(
+            endpoint=endpoint,
+            key=given.key,
+            value=key,
+            outcome=_checked(signature, row, value),
+            time=_aware(time) if time is not None else now,
+            within_seconds=given.within_seconds,
+            every=given.every,
+            observed=None if time is None else _aware(time),
+            recorded=now,
+            by=who.name,
+        )
+        for row, (key, value, time) in enumerate(zip(given.keys, given.values, times, strict=True))
+    ]
+    found = decisions_of(parts.lake, endpoint, given.key, outcomes) if count else []
+    if found is None:
+        _check_key(signature, given.key)
+        found = [[] for _ in outcomes]
+    joined = [(one, ids) for one, ids in zip(outcomes, found, strict=True) if ids]
+    waiting = [one for one, ids in zip(outcomes, found, strict=True) if not ids]
+    ids = [decision for _, its in joined for decision in its]
+    report = _compared(parts, endpoint, ids, [one.outcome for one, its in joined for _ in its], count)
+    if not given.only_check:
+        _keep(parts, endpoint, waiting, outcome_records(endpoint, joined))
+    rows = [row for row, its in enumerate(found) if not its]
+    sample = [{"row": row, "key": given.keys[row]} for row in rows[:_SAMPLE]]
+    return msgspec.structs.replace(report, decisions=len(set(ids)), unknown=len(rows), sample=sample)
+
+
+def _keep(
+    parts: ConsoleParts, endpoint: str, waiting: Sequence[WaitingOutcome], records: Sequence[OutcomeRecord]
+) -> None:
+    # Those that wait go first: sent again after a failure, they take their own place, and no outcome is lost.
+    if waiting:
+        with parts.plane.database.begin() as connection:
+            if count_waiting(connection, endpoint) + len(waiting) > _MOST_WAITING:
+                raise TooLarge(
+                    "too many outcomes wait for their decisions at this endpoint",
+                    field="keys",
+                    found=f"{len(waiting):,} more",
+                    expected=f"at most {_MOST_WAITING:,}",
+                    next_step="see 'tsavo outcomes ENDPOINT --waiting' for what waits: the key may be the wrong one",
+                )
+            keep_waiting(connection, waiting)
+    for record in records:
+        parts.outcomes.append_blocking(encode_record(record))
+
+
+def _compared(
+    parts: ConsoleParts, endpoint: str, ids: Sequence[str], values: Sequence[Value], count: int
+) -> Recorded:
+    """What outcomes change; counts only what can be looked at now."""
+    last = dict(zip(ids, values, strict=True))
+    try:
+        before = parts.lake.known_before(endpoint, list(last))
+    except TsavoError:
+        # The journals may be too long to be looked through. Outcomes are kept all the same.
+        return Recorded(count, repeated=len(ids) - len(last))
+    known = {one: was.outcome for one, was in before.items() if was.outcome is not None}
+    rows = [row for row, one in enumerate(ids) if not before[one].decided]
+    return Recorded(
+        count,
+        corrected=sum(was != _as_text(last[one]) for one, was in known.items()),
+        unchanged=sum(was == _as_text(last[one]) for one, was in known.items()),
+        repeated=len(ids) - len(last),
+        unknown=len(rows),
+        sample=[{"row": row, "decision_id": ids[row]} for row in rows[:_SAMPLE]],
+    )
+
+
+def _as_text(value: Value) -> str | None:
+    """An outcome as the lake keeps it."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value)
+
+
+def _check_lengths(name: str, count: int, **columns: Sequence[Any] | None) -> None:
+    if count > _MOST:
+        raise TooLarge(
+            "too many outcomes at once",
+            field=name,
+            found=count,
+            expected=f"at most {_MOST}",
+            next_step="send parts",
+        )
+    for field, column in columns.items():
+        if column is not None and len(column) != count:
+            raise Invalid(
+                f"not as many as {name}",
+                field=field,
+                found=f"{len(column)} items",
+                expected=f"{count} items",
+            )
+
+
+def _check_key(signature: Signature, key: str) -> None:
+    known = [field.name for field in signature.inputs]
+    if key not in (*known, *_SYSTEM_KEYS):
+        raise Invalid(
+            "no feature of this endpoint's",
+            field="key",
+            found=key,
+            expected=f"one of {', '.join([*known[:20], *_SYSTEM_KEYS])}",
+        )
 
 
 def _checked(signature: Signature, row: int, value: Any) -> Any:
@@ -100,8 +287,5 @@ def _checked(signature: Signature, row: int, value: Any) -> Any:
     return value
 
 
-def _nanoseconds(moment: datetime | None) -> int | None:
-    if moment is None:
-        return None
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return int(aware.timestamp()) * 1_000_000_000 + aware.microsecond * 1000
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

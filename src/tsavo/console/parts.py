@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from tsavo.actions import ControlPlane
 from tsavo.lake import Lake
 from tsavo.storage import Home
-from tsavo.vocabulary import Finding
+from tsavo.vocabulary import Finding, Retention
 
 __all__ = ["ConsoleParts", "OutcomeJournal"]
 
@@ -31,6 +31,8 @@ class ConsoleParts(NamedTuple):
         What the monitors of an endpoint say now.
     owner
         The person who acts when a request names nobody: who started this process.
+    retention
+        How long rows are kept where an endpoint does not say.
     """
 
     plane: ControlPlane
@@ -42,3 +44,4 @@ class ConsoleParts(NamedTuple):
     home: Home
     owner: str
     started: datetime
+    retention: Retention = Retention()

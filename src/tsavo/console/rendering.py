@@ -13,7 +13,7 @@ import jinja2
 import msgspec
 
 from tsavo.console.drawings import against_zero, evidence_share, on_scale
-from tsavo.vocabulary import Condition, Finding, RulesFallback
+from tsavo.vocabulary import Condition, Finding, RulesFallback, span_words
 
 __all__ = ["environment"]
 
@@ -39,6 +39,7 @@ def environment() -> jinja2.Environment:
         "ago": ago,
         "evidence": evidence,
         "latency": latency,
+        "span": lambda seconds: "–" if seconds is None else span_words(seconds),
         "words": words,
         "size": size,
         "rule_words": rule_words,

@@ -11,7 +11,8 @@ from tsavo.actions import find_drill_report
 from tsavo.alerts import count_open, list_alerts
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.workers import WorkerView, worker_of
-from tsavo.lake import Activity
+from tsavo.endpoints.journal_health import JournalHealth, journal_health, journal_warnings
+from tsavo.lake import Activity, Labels
 from tsavo.registry import (
     count_members,
     families_of,
@@ -32,6 +33,7 @@ from tsavo.vocabulary import (
     Model,
     Page,
     Route,
+    TsavoError,
     Verification,
     Version,
     VersionRef,
@@ -50,6 +52,7 @@ __all__ = [
     "overview",
     "status_view",
     "version_view",
+    "warnings_of",
 ]
 
 _ACTIVE = timedelta(hours=24)
@@ -78,6 +81,8 @@ class EndpointView(msgspec.Struct, frozen=True):
         How many members a family has; ``None`` for other endpoints.
     drill
         What the last fire drill of the present chain found.
+    labels
+        How many outcomes are known, and how late they come; ``None`` when that cannot be looked at now.
     """
 
     route: Route
@@ -88,6 +93,7 @@ class EndpointView(msgspec.Struct, frozen=True):
     worker: WorkerView | None = None
     members: int | None = None
     drill: DrillReport | None = None
+    labels: Labels | None = None
 
 
 class ModelRow(msgspec.Struct, frozen=True):
@@ -133,6 +139,8 @@ class StatusView(msgspec.Struct, frozen=True):
     models: int
     open_alerts: int
     journals: list[dict[str, Any]]
+    recording: list[JournalHealth]
+    warnings: list[str]
 
 
 def overview(
@@ -181,7 +189,16 @@ def endpoint_view(parts: ConsoleParts, endpoint: str) -> EndpointView:
         worker,
         members,
         find_drill_report(parts.plane, parts.home.drills, route),
+        _labels(parts, endpoint),
     )
+
+
+def _labels(parts: ConsoleParts, endpoint: str) -> Labels | None:
+    try:
+        return parts.lake.labels(endpoint)
+    except TsavoError:
+        # The journals may be too long to be looked through; an endpoint is shown all the same.
+        return None
 
 
 def infer_url(parts: ConsoleParts, endpoint: str) -> str:
@@ -225,6 +242,11 @@ def version_view(
     return VersionView(**msgspec.structs.asdict(version), verifications=found)
 
 
+def warnings_of(parts: ConsoleParts) -> list[str]:
+    """What is wrong with recording, a sentence each; empty when nothing is."""
+    return journal_warnings(parts.home.statistics, parts.home.journal, parts.plane.clock.now())
+
+
 def status_view(parts: ConsoleParts) -> StatusView:
     """What runs here, and how much there is."""
     from importlib.metadata import version
@@ -243,5 +265,7 @@ def status_view(parts: ConsoleParts) -> StatusView:
         gateway=parts.gateway_url,
         console=parts.console_url,
         journals=parts.lake.backlog(),
+        recording=journal_health(parts.home.statistics, parts.plane.clock.now()),
+        warnings=warnings_of(parts),
         **counts,
     )

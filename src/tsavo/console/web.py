@@ -14,26 +14,26 @@ from litestar.params import Parameter
 from litestar.response import Template
 
 from tsavo.alerts import list_alerts
-from tsavo.console.api.data import decision_view
 from tsavo.console.changes import changes
 from tsavo.console.charts import endpoint_charts
-from tsavo.console.crowding import QUERIES
+from tsavo.console.decision_pages import DECISION_PAGES
 from tsavo.console.declaring import checked, look
 from tsavo.console.drawings import trend_bars
 from tsavo.console.examples import curl_example
 from tsavo.console.families import asked_signature, everybody_example, family_members, family_view
 from tsavo.console.forms import FORM_ROUTES
+from tsavo.console.ledger_pages import LEDGER_PAGES
+from tsavo.console.pages import page_of
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.series import WINDOWS, read_series
+from tsavo.console.sql_pages import SQL_PAGES
 from tsavo.console.views import endpoint_view, model_rows, model_view, overview, status_view, version_view
 from tsavo.governance import Right, list_audit
-from tsavo.registry import get_route, list_members, list_routes, route_history
-from tsavo.vocabulary import AlertState, Invalid
+from tsavo.registry import get_route, list_members, route_history
+from tsavo.vocabulary import AlertState
 
 __all__ = ["WEB_ROUTES"]
 
-_SQL_ROWS: Final = 200
-_MOST_SQL_ROWS: Final = 2000
 # What the address says -> what the database is asked for.
 _STATES: Final[dict[str, AlertState | None]] = {
     "open": "open",
@@ -45,21 +45,6 @@ _STATES: Final[dict[str, AlertState | None]] = {
 _TRAFFIC: Final = timedelta(hours=24)
 _HOUR: Final = timedelta(hours=1)
 _TREND: Final = (72, 22)
-
-
-def _page(name: str, request: Request[Any, Any, Any], parts: ConsoleParts, **context: Any) -> Template:
-    query = f"?{request.url.query}" if request.url.query else ""
-    with parts.plane.database.read() as connection:
-        alerts = list_alerts(connection, state="open", limit=1).total
-    shared = {
-        "now": parts.plane.clock.now(),
-        "path": request.url.path,
-        "here": f"{request.url.path}{query}",
-        "twin": f"/api{request.url.path.rstrip('/')}{query}",
-        "params": dict(request.query_params),
-        "open_alerts": alerts,
-    }
-    return Template(name, context={**shared, **context})
 
 
 @look("/", include_in_schema=False)
@@ -81,7 +66,7 @@ def home_page(
         "plugged": plugged,
         "twin": f"/api/overview?{request.url.query}" if request.url.query else "/api/overview",
     }
-    return _page("overview.html", request, parts, **context)
+    return page_of("overview.html", request, parts, **context)
 
 
 @look("/endpoints/{endpoint:str}", include_in_schema=False)
@@ -111,7 +96,7 @@ def endpoint_page(
         "example": curl_example(view.url, asked_signature(view.route, view.champion.signature, members)),
         "twin": f"/api/endpoints/{endpoint}",
     }
-    return _page("endpoint.html", request, parts, **context)
+    return page_of("endpoint.html", request, parts, **context)
 
 
 @look("/families/{endpoint:str}/members", include_in_schema=False)
@@ -122,7 +107,7 @@ def members_page(
     view = family_view(parts, endpoint)
     page = family_members(parts, endpoint, search=search, offset=offset, limit=50)
     example = everybody_example(parts, view)
-    return _page("members.html", request, parts, view=view, page=page, search=search, example=example)
+    return page_of("members.html", request, parts, view=view, page=page, search=search, example=example)
 
 
 @look("/endpoints/{endpoint:str}/trend", include_in_schema=False)
@@ -157,13 +142,7 @@ def decisions_page(
     with parts.plane.database.read() as connection:
         get_route(connection, endpoint)
     items, token = parts.lake.recent(endpoint, 50, before or None)
-    return _page("decisions.html", request, parts, endpoint=endpoint, items=items, token=token)
-
-
-@look("/decisions/{decision:str}", Right.QUERY, include_in_schema=False)
-def decision_page(request: Request[Any, Any, Any], parts: ConsoleParts, decision: str) -> Template:
-    """One decision."""
-    return _page("decision.html", request, parts, view=decision_view(parts, decision))
+    return page_of("decisions.html", request, parts, endpoint=endpoint, items=items, token=token)
 
 
 @look("/models", include_in_schema=False)
@@ -172,13 +151,13 @@ def models_page(
 ) -> Template:
     """All models."""
     page = model_rows(parts, search=search, offset=offset, limit=25)
-    return _page("models.html", request, parts, page=page, search=search)
+    return page_of("models.html", request, parts, page=page, search=search)
 
 
 @look("/models/{model:str}", include_in_schema=False)
 def model_page(request: Request[Any, Any, Any], parts: ConsoleParts, model: str, offset: int = 0) -> Template:
     """One model and its versions."""
-    return _page("model.html", request, parts, view=model_view(parts, model, offset=offset, limit=20))
+    return page_of("model.html", request, parts, view=model_view(parts, model, offset=offset, limit=20))
 
 
 @look("/models/{model:str}/versions/{number:int}", include_in_schema=False)
@@ -187,7 +166,7 @@ def version_page(
 ) -> Template:
     """One version: signature, how it runs, lineage, checks, verifications."""
     view = version_view(parts, model, number, offset=offset)
-    return _page("version.html", request, parts, view=view)
+    return page_of("version.html", request, parts, view=view)
 
 
 @look("/alerts", include_in_schema=False)
@@ -207,7 +186,7 @@ def alerts_page(
     asked = {"state": wanted, "endpoint": endpoint, "offset": offset}
     query = urlencode({key: value for key, value in asked.items() if value})
     twin = f"/api/alerts?{query}" if query else "/api/alerts"
-    return _page("alerts.html", request, parts, page=page, state=shown or "all", endpoint=endpoint, twin=twin)
+    return page_of("alerts.html", request, parts, page=page, state=shown or "all", endpoint=endpoint, twin=twin)
 
 
 @look("/audit", include_in_schema=False)
@@ -218,41 +197,7 @@ def audit_page(
     with parts.plane.database.read() as connection:
         page = list_audit(connection, subject=subject or None, offset=offset, limit=50)
     rows = [(entry, changes(entry.before, entry.after)) for entry in page.items]
-    return _page("audit.html", request, parts, page=page, rows=rows, subject=subject or "")
-
-
-@look("/sql", Right.QUERY, include_in_schema=False)
-def sql_page(
-    request: Request[Any, Any, Any],
-    parts: ConsoleParts,
-    asked: Annotated[str, Parameter(query="query")] = "",
-    limit: int = _SQL_ROWS,
-) -> Template:
-    """SQL over what was recorded; the query is in the URL."""
-    table, error = None, None
-    if not 1 <= limit <= _MOST_SQL_ROWS:
-        raise Invalid("not a number of rows", field="limit", found=limit, expected=f"1 to {_MOST_SQL_ROWS}")
-    if asked.strip():
-        try:
-            with QUERIES.turn():
-                table = parts.lake.sql(asked, rows=limit)
-        except Invalid as refused:
-            error = refused
-    with parts.plane.database.read() as connection:
-        endpoints = [route.endpoint for route in list_routes(connection, limit=12).items]
-    context = {
-        "query": asked,
-        "error": error,
-        "endpoints": endpoints,
-        "columns": [] if table is None else table.schema,
-        "rows": []
-        if table is None
-        else list(zip(*(column.to_pylist() for column in table.columns), strict=True)),
-        "truncated": table is not None and (table.schema.metadata or {}).get(b"truncated") == b"true",
-        "limit": limit,
-        "twin": f"/api/query?{urlencode({'query': asked, 'limit': limit})}" if table is not None else "",
-    }
-    return _page("sql.html", request, parts, **context)
+    return page_of("audit.html", request, parts, page=page, rows=rows, subject=subject or "")
 
 
 WEB_ROUTES = checked(
@@ -262,13 +207,14 @@ WEB_ROUTES = checked(
         members_page,
         trend_picture,
         decisions_page,
-        decision_page,
         models_page,
         model_page,
         version_page,
         alerts_page,
         audit_page,
-        sql_page,
+        *LEDGER_PAGES,
+        *SQL_PAGES,
+        *DECISION_PAGES,
         *FORM_ROUTES,
     ]
 )

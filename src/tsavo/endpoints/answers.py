@@ -41,6 +41,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
         ``challenger`` and ``champion`` that answered any row.
     row_versions, row_roles
         Who answered each row, where that was not the same for all; else empty.
+    recorded
+        Whether the decisions are on disk. Where they are not, no decision id is told: it could not be found.
     """
 
     request: str
@@ -54,6 +56,11 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     row_flags: dict[int, list[str]]
     row_versions: tuple[VersionRef, ...] = ()
     row_roles: tuple[Role, ...] = ()
+    recorded: bool = True
+
+    def unrecorded(self, flag: str) -> Answer:
+        """The same answer, flagged as one whose decisions are not on disk."""
+        return msgspec.structs.replace(self, flags=(*self.flags, flag), recorded=False)
 
 
 def together(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -33,8 +34,9 @@ from tsavo.endpoints.statistics_file import (
     read_rows,
     rows_in,
 )
+from tsavo.journal import Standing
 
-__all__ = ["Counted", "Figures", "FiguresReader", "WorkerFigures"]
+__all__ = ["Counted", "Figures", "FiguresReader", "WorkerFigures", "standing_in"]
 
 _Words = npt.NDArray[np.int64]
 _OWN: Final = slice(FAILURES, HEAD)
@@ -127,6 +129,7 @@ class WorkerFigures(NamedTuple):
     evictions: int
     refused: int
     resident_bytes: int | None
+    journal: Standing = Standing()
 
 
 class _Seen:
@@ -299,6 +302,21 @@ def _worker(file: CounterFile, header: list[Any]) -> WorkerFigures:
         evictions=header[layout.H_EVICTIONS],
         refused=header[layout.H_REFUSED],
         resident_bytes=_resident(pid),
+        journal=standing_in(header),
+    )
+
+
+def standing_in(header: Sequence[int]) -> Standing:
+    """How a worker's journal is doing, from the header of its file; counters since ``tsavo up``."""
+    return Standing(
+        state=layout.JOURNAL_STATES[header[layout.H_J_STATE] % len(layout.JOURNAL_STATES)],
+        bytes=header[layout.H_J_BYTES],
+        most_bytes=header[layout.H_J_MOST],
+        free_bytes=header[layout.H_J_FREE],
+        oldest=header[layout.H_J_OLDEST],
+        spilled=header[layout.H_J_SPILLED],
+        unrecorded=header[layout.H_J_UNRECORDED],
+        answers=header[layout.H_J_ANSWERS],
     )
 
 

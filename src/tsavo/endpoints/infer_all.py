@@ -76,6 +76,17 @@ class FamilyAnswer(msgspec.Struct, frozen=True, gc=False):
     rows: int
     members: list[MemberAnswer]
     after: str | None
+    recorded: bool = True
+
+    def unrecorded(self, flag: str) -> FamilyAnswer:
+        """The same answer, flagged as one whose decisions are not on disk."""
+        members = [
+            member
+            if member.error is not None
+            else msgspec.structs.replace(member, flags=(*member.flags, flag))
+            for member in self.members
+        ]
+        return msgspec.structs.replace(self, members=members, recorded=False)
 
 
 class FamilyState(msgspec.Struct, frozen=True):
@@ -251,10 +262,13 @@ class FamilyScoring:
             [one.answer for one in scored],
             members[-1].segment if more and members else None,
         )
+        flag = None
         if payloads and asked.reply is not None:
-            await self._journal.append(*payloads, reply=await asked.reply(answer))
+            flag = await self._journal.append(*payloads, reply=await asked.reply(answer))
         elif payloads:
-            await self._journal.append(*payloads)
+            flag = await self._journal.append(*payloads)
+        if flag is not None:
+            answer = answer.unrecorded(flag)
         self._statistics.of(route.endpoint).answered(
             route.champion,
             "champion",

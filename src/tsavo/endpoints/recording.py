@@ -33,7 +33,10 @@ class Recorder(Protocol):
     """The journal, as far as serving needs it."""
 
     def append(self, payload: bytes, *more: bytes, reply: KeptReply | None = None) -> Any:
-        """An awaitable that is done when all of it is on disk: all, or nothing."""
+        """An awaitable that is done when all of it is on disk (all, or nothing), with ``None``.
+
+        Where it cannot be written and may be answered all the same, it holds the flag to answer with.
+        """
         ...
 
 

@@ -259,7 +259,7 @@ class DataPlane:
             payload = record(
                 answer, signature, batch, asked.origin, course, runtime=self._runtime, segment=part.segment
             )
-            await self._keep((payload,), answer, asked)
+            answer = await self._keep((payload,), answer, asked)
         else:
             given = await self._give_each(lane, champion, batch, parts)
             scored = self._nanoseconds()
@@ -275,7 +275,7 @@ class DataPlane:
                 Course(asked.started, read, scored),
                 runtime=self._runtime,
             )
-            await self._keep(payloads, answer, asked)
+            answer = await self._keep(payloads, answer, asked)
         self.statistics.of(route.endpoint).answered(
             answer.version, answer.role, answer.rows, asked.started, read, scored, self._nanoseconds()
         )
@@ -309,11 +309,13 @@ class DataPlane:
             given.append(await self._answering.give(lane, champion, take_rows(batch, part.places), part))
         return given
 
-    async def _keep(self, payloads: Sequence[bytes], answer: Answer, asked: Asked) -> None:
+    async def _keep(self, payloads: Sequence[bytes], answer: Answer, asked: Asked) -> Answer:
+        """The answer, once its decisions are on disk; flagged, where it may be given without."""
         if asked.reply is None:
-            await self._journal.append(*payloads)
+            flag = await self._journal.append(*payloads)
         else:
-            await self._journal.append(*payloads, reply=await asked.reply(answer))
+            flag = await self._journal.append(*payloads, reply=await asked.reply(answer))
+        return answer if flag is None else answer.unrecorded(flag)
 
     def pinned(self, endpoint: str, number: int) -> VersionRef:
         """The version of this number that the route names; raise `NotFound` when it names none."""
@@ -360,7 +362,7 @@ class DataPlane:
         scored = self._nanoseconds()
         course = Course(asked.started, read, scored)
         payload = record(answer, version.signature, batch, asked.origin, course, runtime=self._runtime)
-        await self._keep((payload,), answer, asked)
+        answer = await self._keep((payload,), answer, asked)
         self.statistics.of(answer.endpoint).answered(
             answer.version, answer.role, answer.rows, asked.started, read, scored, self._nanoseconds()
         )

@@ -25,6 +25,7 @@ from tsavo.endpoints.statistics_file import (
     CounterFile,
     unavailable,
 )
+from tsavo.journal import Standing
 from tsavo.vocabulary import NotFound, Overloaded, TsavoError, VersionRef
 
 __all__ = ["Gauges", "Statistics"]
@@ -52,6 +53,8 @@ class Gauges(NamedTuple):
         Requests that were not even read, because too many were there already.
     evictions
         Versions that were let go of to make room for others.
+    journal
+        How the journal is doing.
     """
 
     journal_pending: int = 0
@@ -60,6 +63,7 @@ class Gauges(NamedTuple):
     revision: int = 0
     turned_away: int = 0
     evictions: int = 0
+    journal: Standing = Standing()
 
 
 class Statistics:
@@ -149,6 +153,15 @@ class Statistics:
         # Counters, which go on where the worker before this one stopped.
         words[layout.H_TURNED_AWAY] = self._turned_away_before + told.turned_away
         words[layout.H_EVICTIONS] = self._evictions_before + told.evictions
+        journal = told.journal
+        words[layout.H_J_STATE] = layout.JOURNAL_STATES.index(journal.state)
+        words[layout.H_J_BYTES] = journal.bytes
+        words[layout.H_J_MOST] = journal.most_bytes
+        words[layout.H_J_FREE] = journal.free_bytes
+        words[layout.H_J_OLDEST] = journal.oldest
+        words[layout.H_J_SPILLED] = self._spilled_before + journal.spilled
+        words[layout.H_J_UNRECORDED] = self._unrecorded_before + journal.unrecorded
+        words[layout.H_J_ANSWERS] = self._answers_before + journal.answers
         words[layout.H_PULSE] = time.time_ns()
         self._settle()
 
@@ -190,6 +203,9 @@ class Statistics:
                 self._taken_over[name] = at
         self._turned_away_before = words[layout.H_TURNED_AWAY]
         self._evictions_before = words[layout.H_EVICTIONS]
+        self._spilled_before = words[layout.H_J_SPILLED]
+        self._unrecorded_before = words[layout.H_J_UNRECORDED]
+        self._answers_before = words[layout.H_J_ANSWERS]
         words[layout.H_PID] = os.getpid()
         words[layout.H_STARTED] = time.time_ns()
         words[layout.H_STARTS] += 1

@@ -31,6 +31,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from tsavo.journal.places import State
 from tsavo.vocabulary import Unavailable
 
 __all__ = [
@@ -62,7 +63,11 @@ HEADER: Final = 64
 (
     H_MAGIC, H_ROW, H_USED, H_PID, H_STARTED, H_STARTS, H_PULSE, H_IN_FLIGHT, H_JOURNAL, H_LOADED, H_BYTES,
     H_REVISION, H_UNKNOWN, H_TURNED_AWAY, H_EVICTIONS, H_REFUSED,
-) = range(16)  # fmt: skip
+    H_J_STATE, H_J_BYTES, H_J_MOST, H_J_FREE, H_J_OLDEST, H_J_SPILLED, H_J_UNRECORDED,
+    H_J_ANSWERS,
+) = range(24)  # fmt: skip
+# Words for how the journal is doing, by their numbers in H_J_STATE.
+JOURNAL_STATES: Final[tuple[State, ...]] = ("well", "nearly full", "refusing", "spilling", "not recording")
 
 # Words of a row: the check, 13 words of name, the state, and the endpoint's own counters.
 CHECK: Final = 0

@@ -4,7 +4,25 @@ What comes in: a person, the right an operation needs, a change with its reason.
 silence, and an audit entry in the change's own transaction. It must never change what it records about.
 """
 
-from tsavo.governance.audit import AuditEntry, audit, list_audit
+from tsavo.governance.audit import AuditEntry, audit, audit_rows, chain_of, list_audit
+from tsavo.governance.receipts import Receipt, receipt
 from tsavo.governance.rights import Principal, Right, local_owner, require
+from tsavo.governance.verifying import keep_verdict, ledger_view, prove_decision, verify_log
 
-__all__ = ["AuditEntry", "Principal", "Right", "audit", "list_audit", "local_owner", "require"]
+__all__ = [
+    "AuditEntry",
+    "Principal",
+    "Receipt",
+    "Right",
+    "audit",
+    "audit_rows",
+    "chain_of",
+    "keep_verdict",
+    "ledger_view",
+    "list_audit",
+    "local_owner",
+    "prove_decision",
+    "receipt",
+    "require",
+    "verify_log",
+]

@@ -1,21 +1,30 @@
 """The audit trail: every change of the control plane, with who, when, what before and after, and why.
 
-An entry is written in the transaction of the change itself, so that there is never one without the other.
+An entry is written in the transaction of the change itself, so that there is never one without the other. Each holds a
+hash over itself and over the hash of the one before (`chain`): until the keeper has written it to the home's log, too,
+an entry cannot be changed, taken out or put in without those behind it.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
+from tsavo.ledger import canonical
 from tsavo.registry import page_of
 from tsavo.storage import Connection, JsonText, UtcDateTime, metadata
 from tsavo.vocabulary import Page
 
-__all__ = ["AuditEntry", "audit", "list_audit"]
+__all__ = ["AuditEntry", "audit", "audit_rows", "chain_of", "list_audit"]
+
+_TOLD: Final = ("time", "who", "action", "subject", "why", "before", "after")
+# Any number will do, as long as nobody else in this database takes it for another purpose.
+_LOCK: Final = 0x7473_6176_6F41
 
 _audit = sa.Table(
     "audit",
@@ -28,6 +37,7 @@ _audit = sa.Table(
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("before", JsonText()),
     sa.Column("after", JsonText()),
+    sa.Column("chain", sa.String(64)),
     sa.Index(None, "subject", "id"),
 )
 
@@ -57,18 +67,51 @@ def audit(
     after: Any = None,
 ) -> None:
     """Write one entry into the transaction of the change."""
-    connection.execute(
-        _audit.insert().values(
-            time=time, who=who, action=action, subject=subject, why=why, before=before, after=after
-        )
-    )
+    if connection.dialect.name == "postgresql":
+        # One at a time until the end of the transaction, so that numbers and hashes are in the order of the commits;
+        # on SQLite a transaction that writes is alone anyway.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    newest = sa.select(_audit.c.chain).order_by(_audit.c.id.desc()).limit(1)
+    told = {
+        "time": time,
+        "who": who,
+        "action": action,
+        "subject": subject,
+        "why": why,
+        "before": before,
+        "after": after,
+    }
+    kept = {name: _as_kept(connection, name, value) for name, value in told.items()}
+    chain = chain_of(connection.execute(newest).scalar() or "", kept)
+    connection.execute(_audit.insert().values(**told, chain=chain))
+
+
+def chain_of(previous: str, row: Mapping[str, Any]) -> str:
+    """The hash that an entry holds: SHA-256 of the hash before it (in hexadecimal) and of the entry's texts as kept."""
+    told = canonical([row[name] for name in _TOLD])
+    return hashlib.sha256(previous.encode() + told).hexdigest()
+
+
+def audit_rows(connection: Connection, after: int, limit: int) -> list[dict[str, Any]]:
+    """Entries with numbers above `after`, oldest first, as they are kept: every value a text or a number."""
+    kept = sa.table("audit", *(sa.column(column.name) for column in _audit.columns))
+    query = sa.select(kept).where(kept.c.id > after).order_by(kept.c.id).limit(limit)
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _as_kept(connection: Connection, name: str, value: Any) -> Any:
+    kind = _audit.c[name].type
+    if isinstance(kind, sa.types.TypeDecorator):
+        return kind.process_bind_param(value, connection.dialect)
+    return value
 
 
 def list_audit(
     connection: Connection, *, subject: str | None = None, offset: int = 0, limit: int = 50
 ) -> Page[AuditEntry]:
     """Entries, newest first, about one `subject` (``endpoint:credit``) or all."""
-    query = sa.select(_audit).order_by(_audit.c.id.desc())
+    query = sa.select(*(column for column in _audit.columns if column.name != "chain"))
+    query = query.order_by(_audit.c.id.desc())
     if subject is not None:
         query = query.where(_audit.c.subject == subject)
     return page_of(connection, query, _entry, offset=offset, limit=limit, key=_audit.c.id)

@@ -217,7 +217,8 @@ def _response(answer: Answer, request: Any, wanted: list[str] | None, raw: bool)
         id=request.id or answer.request,
     )
     parameters = response.parameters
-    parameters["decision_id"].string_param = decision_id(answer.request, 0)
+    if answer.recorded:
+        parameters["decision_id"].string_param = decision_id(answer.request, 0)
     parameters["version"].string_param = str(answer.version)
     parameters["role"].string_param = answer.role
     # A parameter is one text or number here, so several flags are one text.

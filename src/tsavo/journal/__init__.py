@@ -6,19 +6,28 @@ records in order under numbers that never repeat, and replies by their keys. It 
 power cut could take away, read a record's content, or import the rooms that do.
 """
 
+from tsavo.journal.damage import DamageReport, damage_reports, mend
 from tsavo.journal.files import journals
-from tsavo.journal.reader import Entries, Journal, JournalSize
+from tsavo.journal.places import Bounds, Standing, WhenFull
+from tsavo.journal.reader import Entries, Journal, JournalSize, RecordedGap
 from tsavo.journal.replies import KeptReplies, KeptReply
 from tsavo.journal.reservations import Reservations
 from tsavo.journal.writer import JournalWriter
 
 __all__ = [
+    "Bounds",
+    "DamageReport",
     "Entries",
     "Journal",
     "JournalSize",
     "JournalWriter",
     "KeptReplies",
     "KeptReply",
+    "RecordedGap",
     "Reservations",
+    "Standing",
+    "WhenFull",
+    "damage_reports",
     "journals",
+    "mend",
 ]

@@ -1,9 +1,13 @@
 """The journal's file: one SQLite database a writer, in write-ahead mode.
 
-Three tables: ``records(seq, payload)``, ``meta(name, value)`` with the journal's own id, and ``replies``, which
-`tsavo.journal.replies` explains. ``seq`` is AUTOINCREMENT, so a number never comes back after its record was trimmed;
-readers rely on that to know what they have seen. The id is made with the file: a file that is deleted and made anew is
-another journal, and offsets into the old one do not apply to it.
+Four tables: ``records(seq, payload, crc)``, ``meta(name, value)`` with the journal's own id, ``replies``, which
+`tsavo.journal.replies` explains, and ``gaps``: what was answered and could not be recorded. ``seq`` is AUTOINCREMENT,
+so a number never comes back after its record was trimmed; readers rely on that to know what they have seen. ``crc`` is
+the CRC-32 of the payload, because SQLite does not notice when bytes of a page change on the disk. The id is made with
+the file: a file that is deleted and made anew is another journal, and offsets into the old one do not apply to it.
+
+A second place for journals, on another disk, is found through links in the first folder, so that whoever reads the
+first reads both.
 """
 
 from __future__ import annotations
@@ -11,14 +15,30 @@ from __future__ import annotations
 import os
 import sqlite3
 import uuid
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
 from tsavo.vocabulary import Damaged, Unavailable
 
-__all__ = ["SUFFIX", "connect", "create", "journal_id", "journals", "remove", "unavailable", "unreadable"]
+__all__ = [
+    "SUFFIX",
+    "connect",
+    "create",
+    "folders",
+    "has_sums",
+    "journal_id",
+    "journals",
+    "link_spill",
+    "remove",
+    "sync_folder",
+    "unavailable",
+    "unreadable",
+]
 
 SUFFIX: Final = ".db"
+_SPILL: Final = "spill-"
 
 # How long a transaction waits for another process's (trimming takes a few milliseconds).
 _BUSY_SECONDS: Final = 10.0
@@ -27,8 +47,33 @@ _PAGE_BYTES: Final = 4096
 
 
 def journals(folder: Path) -> list[Path]:
-    """The journal files in `folder`, by name; none when the folder is not there."""
-    return sorted(path for path in folder.glob(f"*{SUFFIX}") if path.is_file())
+    """The journal files in `folder` and where it spills to, by name; none when the folder is not there."""
+    return [path for place in folders(folder) for path in sorted(place.glob(f"*{SUFFIX}")) if path.is_file()]
+
+
+def folders(folder: Path) -> list[Path]:
+    """`folder`, and the second places that it is linked to, as far as they are there."""
+    return [folder, *(link for link in sorted(folder.glob(f"{_SPILL}*")) if link.is_dir())]
+
+
+def link_spill(folder: Path, spill: Path) -> Path:
+    """Make a second place for the journals of `folder` below `spill`, and return it as a link in `folder`.
+
+    Homes that share `spill` do not meet there. Raises `Unavailable` when it cannot be made.
+    """
+    folder = folder.absolute()
+    name = sha256(os.fsencode(folder)).hexdigest()[:12]
+    target = spill.absolute() / f"journal-{name}"
+    link = folder / f"{_SPILL}{sha256(os.fsencode(target)).hexdigest()[:12]}"
+    try:
+        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not link.is_symlink():
+            with suppress(FileExistsError):
+                link.symlink_to(target)
+            sync_folder(folder)
+    except OSError as error:
+        raise unavailable(target, error) from error
+    return link
 
 
 def connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Connection:
@@ -67,7 +112,16 @@ def create(path: Path) -> str:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS records (seq INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL)"
+            "CREATE TABLE IF NOT EXISTS records "
+            "(seq INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL, crc INTEGER)"
+        )
+        # Files of earlier releases have no sums; `told` is whether the audit trail has it.
+        if not has_sums(connection):
+            connection.execute("ALTER TABLE records ADD COLUMN crc INTEGER")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS gaps (id TEXT PRIMARY KEY, answers INTEGER NOT NULL, "
+            "decisions INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, why TEXT NOT NULL, "
+            "told INTEGER NOT NULL DEFAULT 0)"
         )
         # Files of earlier releases have no replies. `total` counts the bytes of all replies up to each.
         connection.execute(
@@ -81,9 +135,17 @@ def create(path: Path) -> str:
         raise unavailable(path, error) from error
     finally:
         connection.close()
-    path.chmod(0o600)
-    _sync_folder(path.parent)
+    try:
+        path.chmod(0o600)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise unavailable(path, error) from error
     return identity
+
+
+def has_sums(connection: sqlite3.Connection) -> bool:
+    """Whether records have their CRC-32 beside them: those of earlier releases have not."""
+    return any(name == "crc" for _, name, *_ in connection.execute("PRAGMA table_info(records)"))
 
 
 def remove(connection: sqlite3.Connection, upto: int, rows: int) -> int:
@@ -135,7 +197,7 @@ def unreadable(path: Path, error: Exception) -> Unavailable:
     )
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the file's name durable: a file without a name in its folder is lost with the power."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

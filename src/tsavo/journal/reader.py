@@ -8,12 +8,14 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
+from zlib import crc32
 
-from tsavo.journal.files import connect, journal_id, remove, unavailable, unreadable
+from tsavo.journal.damage import is_damage, keep_log, mark
+from tsavo.journal.files import connect, has_sums, journal_id, remove, unavailable, unreadable
 from tsavo.journal.release import Presence, released, write_release
 from tsavo.vocabulary import Conflict, NotFound
 
-__all__ = ["Entries", "Journal", "JournalSize"]
+__all__ = ["Entries", "Journal", "JournalSize", "RecordedGap"]
 
 # Removing this many records takes a few milliseconds, which is what a starting writer may have to wait.
 _TRIM_ROWS: Final = 500
@@ -26,6 +28,17 @@ class Entries(NamedTuple):
     journal_id: str
     rows: list[tuple[int, bytes]]
     more: bool
+
+
+class RecordedGap(NamedTuple):
+    """Answers that were given unrecorded; see `tsavo.journal.notes.Gap`. `told` when the audit trail has it."""
+
+    id: str
+    answers: int
+    decisions: int
+    first: int
+    last: int
+    told: int
 
 
 class JournalSize(NamedTuple):
@@ -54,10 +67,16 @@ class Journal:
             raise NotFound("there is no such journal", field="journal", found=str(path))
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._connection, self._copy = _open_for_reading(path)
+        self.damage = ""
         try:
             self.journal_id = journal_id(self._connection, path)
+            self._sums = has_sums(self._connection)
+            query = "SELECT 1 FROM meta WHERE name = 'holes'"
+            self._holes = self._connection.execute(query).fetchone() is not None
         except sqlite3.DatabaseError as error:
             self.close()
+            if is_damage(error):
+                mark(path, "", str(error))
             raise unavailable(path, error) from error
         except BaseException:
             self.close()
@@ -76,21 +95,39 @@ class Journal:
         """Records with numbers above `after`, oldest first, that were not trimmed when this journal was opened.
 
         At least one record comes back when there is one, however large; then reading stops at `max_rows`
-        records or `max_bytes` bytes.
+        records or `max_bytes` bytes. It stops before a record that is damaged, too: then `damage` says why, and the
+        journal's writer is told.
         """
         rows: list[tuple[int, bytes]] = []
         size = 0
-        query = "SELECT seq, payload FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
-        cursor = self._connection.execute(query, (max(after, self._released), max_rows + 1))
+        sums = "crc" if self._sums else "NULL"
+        query = f"SELECT seq, payload, {sums} FROM records WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+        cursor: sqlite3.Cursor | None = None
         try:
-            for row in cursor:
-                if rows and (len(rows) == max_rows or size + len(row[1]) > max_bytes):
+            cursor = self._connection.execute(query, (max(after, self._released), max_rows + 1))
+            for seq, payload, crc in cursor:
+                if rows and (len(rows) == max_rows or size + len(payload) > max_bytes):
                     return Entries(self.journal_id, rows, more=True)
-                rows.append(row)
-                size += len(row[1])
+                if crc is not None and crc != crc32(payload):
+                    return self._damaged(rows, f"record {seq} is not what was written")
+                if rows and seq != rows[-1][0] + 1 and not self._holes:
+                    return self._damaged(rows, f"records behind {rows[-1][0]} are gone")
+                rows.append((seq, payload))
+                size += len(payload)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            return self._damaged(rows, str(error))
         finally:
             # An open cursor would keep the writer from resetting its write-ahead log.
-            cursor.close()
+            if cursor is not None:
+                cursor.close()
+        return Entries(self.journal_id, rows, more=False)
+
+    def _damaged(self, rows: list[tuple[int, bytes]], why: str) -> Entries:
+        """What stands before the damage; the rest is read by `tsavo.journal.mend`, once the file is set aside."""
+        self.damage = why
+        mark(self.path, self.journal_id, why)
         return Entries(self.journal_id, rows, more=False)
 
     def size(self) -> JournalSize:
@@ -103,6 +140,28 @@ class Journal:
         files = (self.path, self.path.with_name(self.path.name + "-wal"))
         size = sum(file.stat().st_size for file in files if file.exists())
         return JournalSize(max(0, last - first + 1) if last else 0, last, size)
+
+    def gaps(self) -> list[RecordedGap]:
+        """What was answered and not recorded, oldest first; never trimmed."""
+        if not self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'gaps'").fetchone():
+            return []
+        query = "SELECT id, answers, decisions, first, last, told FROM gaps ORDER BY first"
+        return [RecordedGap(*row) for row in self._connection.execute(query)]
+
+    def tell_gap(self, gap: RecordedGap) -> None:
+        """Note that the audit trail has this gap; raise `Unavailable` when that cannot be written."""
+        try:
+            keep_log(self.path)
+            connection = connect(self.path, "NORMAL")
+            try:
+                # A gap may have grown since: then it is told again.
+                connection.execute(
+                    "UPDATE gaps SET told = 1 WHERE id = ? AND answers = ?", (gap.id, gap.answers)
+                )
+            finally:
+                connection.close()
+        except (sqlite3.Error, OSError) as error:
+            raise unavailable(self.path, error) from error
 
     def trim(self, journal_id: str, upto: int) -> None:
         """Let go of the records numbered `upto` and below: no reader sees them from now on.
@@ -126,6 +185,10 @@ class Journal:
             self._released = max(self._released, upto)
             while _remove_some(self.path, upto):
                 continue
+            if self._holes and not self.size().rows:
+                # What was saved of a damaged journal has been shipped; nobody writes to it.
+                for file in self.path.parent.glob(f"{self.path.name}*"):
+                    file.unlink(missing_ok=True)
         except (sqlite3.Error, OSError) as error:
             raise unavailable(self.path, error) from error
 
@@ -143,6 +206,8 @@ def _remove_some(path: Path, upto: int) -> bool:
     if not presence.claim():
         return False
     try:
+        # Closing removes the log, which the next writer wants to see whole.
+        keep_log(path)
         connection = connect(path, "NORMAL")
         try:
             return remove(connection, upto, _TRIM_ROWS) == _TRIM_ROWS
@@ -169,6 +234,8 @@ def _open_for_reading(path: Path) -> tuple[sqlite3.Connection, tempfile.Temporar
         except (sqlite3.Error, OSError):
             raise unreadable(path, error) from error
     except sqlite3.Error as error:
+        if is_damage(error):
+            mark(path, "", str(error))
         raise unreadable(path, error) from error
 
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tsavo.journal.files import SUFFIX, unreadable
+from tsavo.journal.files import SUFFIX, folders, unreadable
 
 __all__ = ["Aging", "KeptReplies", "KeptReply", "insert_replies"]
 
@@ -147,10 +147,12 @@ class KeptReplies:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._open: list[_Attached] = []
+        # The folder, and where it spills to.
+        self._places: list[Path] = [folder]
         # Which files they are, by inode too: a file that was made anew is another one.
         self._files: frozenset[tuple[str, int]] = frozenset()
-        # When the folder was changed last, if nothing that happened since can have the same time.
-        self._settled = 0
+        # When the places were changed last, if nothing that happened since can have the same time.
+        self._settled: tuple[int, ...] = ()
 
     def find(self, keys: Sequence[bytes], since: int) -> dict[bytes, KeptReply]:
         """The newest reply under each key, of those that are not older than `since` (nanoseconds since 1970 UTC).
@@ -184,26 +186,30 @@ class KeptReplies:
             attached.close()
         self._open.clear()
         self._files = frozenset()
-        self._settled = 0
+        self._settled = ()
 
     def _look_for_files(self) -> None:
-        changed = self._folder.stat().st_mtime_ns
+        changed = tuple(place.stat().st_mtime_ns for place in self._places)
         if changed == self._settled:
             return
-        settled = time.time_ns() - changed > _SETTLES_NANOSECONDS
-        with os.scandir(self._folder) as entries:
-            present = frozenset(
-                (entry.name, entry.inode()) for entry in entries if entry.name.endswith(SUFFIX)
-            )
+        self._places = folders(self._folder)
+        changed = tuple(place.stat().st_mtime_ns for place in self._places)
+        settled = time.time_ns() - max(changed) > _SETTLES_NANOSECONDS
+        present = frozenset(found for place in self._places for found in _journals_in(place))
         if present != self._files:
             self.close()
-            names = sorted(name for name, _ in present)
-            for start in range(0, len(names), _FILES_A_CONNECTION):
+            paths = sorted(path for path, _ in present)
+            for start in range(0, len(paths), _FILES_A_CONNECTION):
                 self._open.append(_Attached())
-                for name in names[start : start + _FILES_A_CONNECTION]:
-                    self._open[-1].attach(self._folder / name)
+                for path in paths[start : start + _FILES_A_CONNECTION]:
+                    self._open[-1].attach(Path(path))
             self._files = present
-        self._settled = changed if settled else 0
+        self._settled = changed if settled else ()
+
+
+def _journals_in(place: Path) -> list[tuple[str, int]]:
+    with os.scandir(place) as entries:
+        return [(entry.path, entry.inode()) for entry in entries if entry.name.endswith(SUFFIX)]
 
 
 class _Attached:

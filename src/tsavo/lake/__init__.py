@@ -7,13 +7,35 @@ but the lake's own rows.
 """
 
 from tsavo.lake.asking import Allowance
+from tsavo.lake.commits import CommitLog
+from tsavo.lake.files import FORMATS, format_named, json_bytes, write_answer
 from tsavo.lake.increments import Position
 from tsavo.lake.lake import Lake
 from tsavo.lake.looking import Activity
-from tsavo.lake.session import Answer
+from tsavo.lake.matching import Before, Labels, Sought
 from tsavo.lake.recorded import Recorded
+from tsavo.lake.session import Answer, check_statement
 from tsavo.lake.shipping import Shipped
 from tsavo.lake.tail import SignatureOf
 from tsavo.lake.waiting import Patience
 
-__all__ = ["Activity", "Allowance", "Answer", "Lake", "Patience", "Position", "Recorded", "Shipped", "SignatureOf"]
+__all__ = [
+    "FORMATS",
+    "Activity",
+    "Allowance",
+    "Answer",
+    "Before",
+    "CommitLog",
+    "Labels",
+    "Lake",
+    "Patience",
+    "Position",
+    "Recorded",
+    "Shipped",
+    "SignatureOf",
+    "Sought",
+    "check_statement",
+    "format_named",
+    "json_bytes",
+    "write_answer",
+]

@@ -1,9 +1,11 @@
 """The views that SQL users see, made for the names that their query mentions.
 
 ``decisions`` (system columns of all endpoints), ``outcomes``, ``monitors``, one flat view per endpoint under its own
-name, and beside it ``<endpoint>_outcomes``: the decisions whose outcome is known. With ten thousand endpoints most views would be made for nothing, so names are looked for in the
-query's text. That can only find too many: DuckDB's own list of a query's tables (`get_table_names`) refuses
-queries whose columns it cannot resolve before the tables are there.
+name, and beside it ``<endpoint>_outcomes``: the decisions whose outcome is known; and ``backtest:<name>``.
+
+With ten thousand endpoints most views would be made for nothing, so names are looked for in the query's text. That can
+only find too many: DuckDB's own list of a query's tables (`get_table_names`) refuses queries whose columns it cannot
+resolve before the tables are there.
 """
 
 # ruff: noqa: S608 -- SQL is put together from quoted names, numbers, and our own text only
@@ -15,6 +17,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Final
 
+from tsavo.lake.backtests import BACKTEST, backtest_view, backtested_endpoint
 from tsavo.lake.columns import quoted
 from tsavo.lake.endpoint_rows import OUTCOME_COLUMNS, decision_sources, read_rows
 from tsavo.lake.folders import DECISION_BOUNDS, OUTCOME_BOUNDS, POINT_BOUNDS, Folders
@@ -71,6 +74,7 @@ def define_views(
         _define_outcomes(session, folders, tail, endpoints, as_of)
     if "monitors" in words:
         _define_monitors(session, folders, as_of)
+    _define_backtests(session, words, folders, tail, signature_of)
     beside = _beside(endpoints)
     asked = {word: word for word in endpoints & words - set(VIEWS)}
     for view, endpoint in sorted((asked | {view: beside[view] for view in beside.keys() & words}).items()):
@@ -85,10 +89,25 @@ def define_views(
             session.define(quoted(view), outcome_view(session, sources, rows, as_of))
 
 
+def _define_backtests(
+    session: Session, words: Collection[str], folders: Folders, tail: Tail, signature_of: SignatureOf
+) -> None:
+    names = {word.removeprefix(BACKTEST) for word in words if word.startswith(BACKTEST)}
+    for name in sorted(names & folders.backtests()):
+        table = folders.backtest(name)
+        snapshot = table.snapshot()
+        if snapshot is None or not snapshot.files:
+            continue
+        source = session.source(table.data(snapshot, ("decision_id",)))
+        rows = read_rows(folders, backtested_endpoint(snapshot), tail, signature_of)
+        session.define(quoted(BACKTEST + name), backtest_view(source, known_then(session, rows, None)))
+
+
 def view_names(folders: Folders, tail: Tail) -> set[str]:
     """Every view that a query could name."""
     endpoints = folders.endpoints() | tail.endpoints()
-    return {*VIEWS, *endpoints, *_beside(endpoints)}
+    backtests = {BACKTEST + name for name in folders.backtests()}
+    return {*VIEWS, *endpoints, *_beside(endpoints), *backtests}
 
 
 def _beside(endpoints: Collection[str]) -> dict[str, str]:

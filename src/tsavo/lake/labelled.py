@@ -26,7 +26,7 @@ from tsavo.lake.relations import latest_outcomes, nested, outcome_value
 from tsavo.lake.session import Session
 from tsavo.lake.tables import DataFile, Snapshot, dataset
 
-__all__ = ["next_labelled"]
+__all__ = ["next_labelled", "overlapping"]
 
 _DECISIONS: Final = "d/"
 _OUTCOMES: Final = "o/"
@@ -64,7 +64,7 @@ def next_labelled(
     if arrived is not None:
         ids = _first_arrivals(session, outcomes, arrived, known)
         source = session.source(
-            dataset(_overlapping(decisions.files, ids), decisions.schema, DECISION_BOUNDS)
+            dataset(overlapping(decisions.files, ids), decisions.schema, DECISION_BOUNDS)
         )
         named = session.source(ids)
         rows = (
@@ -89,7 +89,7 @@ def _first_arrivals(session: Session, outcomes: Snapshot, arrived: Piece, known:
         f"SELECT DISTINCT decision_id FROM {quoted(source.name)} WHERE {arrived.condition()} AND kind IS NOT NULL"
     )
     named = session.source(ids)
-    before = session.source(dataset(_overlapping(outcomes.files, ids), outcomes.schema, OUTCOME_BOUNDS))
+    before = session.source(dataset(overlapping(outcomes.files, ids), outcomes.schema, OUTCOME_BOUNDS))
     return session.table(
         f"SELECT decision_id FROM {quoted(named.name)} WHERE decision_id NOT IN"
         f" (SELECT decision_id FROM {quoted(before.name)} WHERE {within({}, known)} AND kind IS NOT NULL)"
@@ -98,7 +98,7 @@ def _first_arrivals(session: Session, outcomes: Snapshot, arrived: Piece, known:
 
 def _outcomes_of(session: Session, outcomes: Snapshot, ids: pa.Table, upto: Position) -> str:
     named = session.source(ids)
-    source = session.source(dataset(_overlapping(outcomes.files, ids), outcomes.schema, OUTCOME_BOUNDS))
+    source = session.source(dataset(overlapping(outcomes.files, ids), outcomes.schema, OUTCOME_BOUNDS))
     return (
         f"SELECT {OUTCOME_COLUMNS} FROM {quoted(source.name)} WHERE {within({}, upto)}"
         f" AND decision_id IN (SELECT decision_id FROM {quoted(named.name)})"
@@ -113,7 +113,7 @@ def _joined(session: Session, rows: str, outcomes: str, values: str) -> str:
     )
 
 
-def _overlapping(files: Sequence[DataFile], ids: pa.Table) -> list[DataFile]:
+def overlapping(files: Sequence[DataFile], ids: pa.Table) -> list[DataFile]:
     """The files that may hold one of `ids`, by their bounds: ids sort by time, so these are few."""
     wanted: list[str] = sorted(pc.unique(ids.column("decision_id")).to_pylist())
     found = []

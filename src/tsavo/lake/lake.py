@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -13,26 +14,32 @@ import pyarrow as pa
 
 from tsavo.journal import Journal, journals
 from tsavo.lake.asking import Asking
+from tsavo.lake.backtests import backtest_rows
+from tsavo.lake.commits import CommitLog
 from tsavo.lake.endpoint_rows import Rows, read_rows
 from tsavo.lake.folders import Folders
 from tsavo.lake.increments import Position, Ranges, next_piece
 from tsavo.lake.labelled import next_labelled
 from tsavo.lake.looking import Activity, activity_of, find_decision, latest_decisions, may_hold, traffic_of
 from tsavo.lake.points import point_rows, read_points
+from tsavo.lake.proving import file_with
 from tsavo.lake.recorded import Recorded, read_recorded, request_ids
 from tsavo.lake.relations import nested
+from tsavo.lake.retention import Expired, drop_before
 from tsavo.lake.rows import SYSTEM_SCHEMA
 from tsavo.lake.session import Session
 from tsavo.lake.shipping import Shipped, Shipper
-from tsavo.lake.tables import dataset
+from tsavo.lake.tables import LakeTable, dataset
 from tsavo.lake.tail import SignatureOf, TailReader
+from tsavo.lake.tidying import sweep, tidy
+from tsavo.lake.undisturbed import undisturbed
 from tsavo.lake.waiting import Patience
 from tsavo.storage import mark_of, name_mark
-from tsavo.vocabulary import NotFound, check_name, parse_decision_id
+from tsavo.vocabulary import NotFound, Signature, check_name, parse_decision_id
 
 __all__ = ["Lake"]
 
-_SMALL_FILES: Final = 24
+_SMALL_FILES: Final = 7
 _NO_STRUCT: Final = pa.struct([])
 
 
@@ -59,16 +66,61 @@ class Lake(Asking):
         self._tail = TailReader(journal_folder)
         self._ranges = Ranges()
 
+    def log_to(self, log: CommitLog) -> None:
+        """Have every commit that this process makes noted in `log`, before a journal lets go of its records."""
+        self._shipper.log = log
+
+    def _watching(self, table: LakeTable, *, tidying: bool = False) -> AbstractContextManager[None]:
+        log = self._shipper.log
+        return nullcontext() if log is None else log.watching(table.path, tidying=tidying)
+
     def ship(self, *, max_rows: int = 200_000, patience: Patience | None = None) -> Shipped:
         """Move journal records to Delta, each exactly once whatever crashes; at most `max_rows` new ones a journal.
 
         With `patience`, rows of quiet endpoints wait in the journals for a while, where readers see them all the same.
         """
-        return self._shipper.ship(max_rows, patience)
+        with undisturbed():
+            return self._shipper.ship(max_rows, patience)
 
     def maintain(self, *, most_small_files: int = _SMALL_FILES) -> int:
-        """Merge small files of tables that have more than `most_small_files`; return how many tables had."""
-        return sum(table.tidy(most_small_files) for table in self._folders.all())
+        """Merge small files of tables that have more than `most_small_files`; return how many tables had.
+
+        Files that were replaced more than six hours ago are deleted.
+        """
+        tidied = 0
+        for table in self._folders.all():
+            with self._watching(table, tidying=True):
+                tidied += tidy(table, most_small_files)
+                sweep(table)
+        return tidied
+
+    def file_of(self, endpoint: str, decision_id: str) -> Path | None:
+        """The file that has a decision's row now; ``None`` while it waits in a journal, or when there is none."""
+        return file_with(self._folders.decisions(endpoint), decision_id)
+
+    def expire(self, endpoint: str, before: datetime) -> dict[str, Expired]:
+        """Take decisions made before a moment, and outcomes recorded before it, out of an endpoint's tables.
+
+        Returns
+        -------
+        dict
+            What left ``decisions`` and ``outcomes``, where something did. It is on disk for six hours more.
+        """
+        tables = {
+            "decisions": (self._folders.decisions(endpoint), "time"),
+            "outcomes": (self._folders.outcomes(endpoint), "recorded"),
+        }
+        expired = {}
+        for name, (table, column) in tables.items():
+            with self._watching(table, tidying=True):
+                found = drop_before(table, column, before)
+            if found is not None:
+                expired[name] = found
+        return expired
+
+    def endpoints(self) -> set[str]:
+        """Every endpoint that has rows in the lake."""
+        return self._folders.endpoints()
 
     def new_decisions(self, endpoint: str, after: Mapping[str, int], limit: int) -> tuple[pa.Table, Position]:
         """Shipped decisions that a reader at `after` has not seen, of all roles, in shipped order.
@@ -169,8 +221,12 @@ class Lake(Asking):
         version: tuple[str, int] | None = None,
         after: str = "",
         limit: int = 500,
-    ) -> list[str]:
-        """Ids of requests to `endpoint`, shipped or not, in the order of their time; see `recorded.request_ids`."""
+        most_rows: int = 50_000,
+    ) -> tuple[list[str], bool]:
+        """Ids of requests to `endpoint`, shipped or not, in the order of their time, and whether more come.
+
+        See `recorded.request_ids`.
+        """
         with Session() as session:
             return request_ids(
                 session,
@@ -180,6 +236,7 @@ class Lake(Asking):
                 version=version,
                 after=after,
                 limit=limit,
+                most_rows=most_rows,
             )
 
     def recorded(self, endpoint: str, requests: Collection[str]) -> list[Recorded]:
@@ -236,6 +293,29 @@ class Lake(Asking):
         )
         return int(table.column("n")[0].as_py())
 
+    def append_backtest(
+        self,
+        name: str,
+        recorded: Sequence[Recorded],
+        signature: Signature,
+        answers: Sequence[tuple[Any, ...] | str],
+        upto: int,
+    ) -> None:
+        """Keep what a version with `signature` answered in a back-test, once.
+
+        Parameters
+        ----------
+        upto
+            The number of rows that the table has then; what was kept up to there is not kept again.
+        """
+        table = self._folders.backtest(name)
+        snapshot = table.snapshot()
+        known = {}
+        if snapshot is not None:
+            known = {part: snapshot.schema.field(part).type for part in ("prediction", "recorded")}
+        rows = backtest_rows(recorded, signature, answers, self._signature_of, known)
+        table.append(rows, {f"backtest-{name}": upto})
+
     def append_points(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Add points of monitors' charts.
 
@@ -243,7 +323,8 @@ class Lake(Asking):
         `Invalid` for any other.
         """
         if points:
-            self._folders.points.append(point_rows(points))
+            with self._watching(self._folders.points):
+                self._folders.points.append(point_rows(points))
 
     def points(
         self,

@@ -86,8 +86,11 @@ def request_ids(
     version: tuple[str, int] | None,
     after: str,
     limit: int,
-) -> list[str]:
-    """Ids of the first `limit` requests behind `after`, in their order, which is that of their time.
+    most_rows: int,
+) -> tuple[list[str], bool]:
+    """Ids of the first requests behind `after`, in their order, which is that of their time; and whether more come.
+
+    At most `limit` of them, and no more than have `most_rows` rows together; one at least.
 
     Parameters
     ----------
@@ -98,7 +101,7 @@ def request_ids(
     """
     sources = decision_sources(session, rows, lambda file: _ends_behind(file, after, since, until))
     if not sources:
-        return []
+        return [], False
     # Every id of a request that was seen begins with the request and a colon; a semicolon is the next character.
     conditions = ["role <> 'shadow'", f"decision_id >= {text(after + ';' if after else '')}"]
     if since is not None:
@@ -109,10 +112,13 @@ def request_ids(
         conditions.append(f"model = {text(version[0])} AND version = {version[1]:d}")
     names = "decision_id, time, role, model, version"
     found = session.table(
-        f"SELECT DISTINCT split_part(decision_id, ':', 1) AS request FROM ({union(sources, names)})"
-        f" WHERE {' AND '.join(conditions)} ORDER BY 1 LIMIT {limit:d}"
+        f"SELECT split_part(decision_id, ':', 1) AS request, count(*) AS n FROM ({union(sources, names)})"
+        f" WHERE {' AND '.join(conditions)} GROUP BY 1 ORDER BY 1 LIMIT {limit + 1:d}"
     )
-    return [str(request) for request in found.column("request").to_pylist()]
+    requests: list[str] = found.column("request").to_pylist()
+    sizes = np.cumsum(found.column("n").to_numpy())
+    taken = min(limit, max(1, int(np.searchsorted(sizes, most_rows, side="right"))))
+    return requests[:taken], len(requests) > taken
 
 
 def _ends_behind(file: DataFile, after: str, since: datetime | None, until: datetime | None) -> bool:
@@ -167,10 +173,7 @@ def _of_table(table: pa.Table, signature_of: SignatureOf) -> Iterator[Recorded]:
     for start, end in _runs([f"{model}@{version}" for model, version in zip(models, versions, strict=True)]):
         part = table.slice(start, end - start)
         signature = signature_of(models[start], int(versions[start]))
-        columns = [
-            _values(part.column("features"), field.name, field.dtype, missing=field.nullable)
-            for field in signature.inputs
-        ]
+        columns = [_values(part.column("features"), field.name, field.dtype) for field in signature.inputs]
         outputs = [
             _outputs(part.column("prediction"), output.name, output.dtype, output.width)
             for output in signature.outputs
@@ -237,12 +240,12 @@ def _stored(struct: pa.ChunkedArray, name: str, kind: str) -> pa.Array:
     return parts[0] if len(parts) == 1 else pc.coalesce(*parts)
 
 
-def _values(struct: pa.ChunkedArray, name: str, dtype: DType, *, missing: bool) -> npt.NDArray[Any]:
+def _values(struct: pa.ChunkedArray, name: str, dtype: DType) -> npt.NDArray[Any]:
     """[rows] of one column, as it was recorded."""
-    return _array(_stored(struct, name, KINDS[dtype]), dtype, missing=missing)
+    return _array(_stored(struct, name, KINDS[dtype]), dtype)
 
 
-def _array(stored: pa.Array, dtype: DType, *, missing: bool) -> npt.NDArray[Any]:
+def _array(stored: pa.Array, dtype: DType) -> npt.NDArray[Any]:
     kind = NUMPY_DTYPES[dtype]
     if dtype == "string":
         values = np.empty(len(stored), dtype=object)
@@ -250,15 +253,14 @@ def _array(stored: pa.Array, dtype: DType, *, missing: bool) -> npt.NDArray[Any]
         return values
     if kind.kind == "f":
         wide = stored.cast(pa.float64())
-        return (
-            (wide.fill_null(np.nan) if wide.null_count else wide).to_numpy(zero_copy_only=False).astype(kind)
-        )
-    return stored.to_numpy(zero_copy_only=False).astype(kind)
+        stored = wide.fill_null(np.nan) if wide.null_count else wide
+    plain: npt.NDArray[Any] = stored.to_numpy(zero_copy_only=False)
+    return plain.astype(kind)
 
 
 def _outputs(struct: pa.ChunkedArray, name: str, dtype: DType, width: int | None) -> npt.NDArray[Any]:
     """[rows] or [rows, width] of one output, as it was recorded."""
     if width is None:
-        return _values(struct, name, dtype, missing=False)
+        return _values(struct, name, dtype)
     lists = _stored(struct, name, f"{KINDS[dtype]}[]")
-    return _array(lists.flatten(), dtype, missing=False).reshape(len(lists), width)
+    return _array(lists.flatten(), dtype).reshape(len(lists), width)

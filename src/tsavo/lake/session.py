@@ -133,7 +133,13 @@ class Session:
 
     @contextmanager
     def answered(
-        self, query: str, *, rows: int, seconds: float, names: Collection[str] = ()
+        self,
+        query: str,
+        *,
+        rows: int,
+        seconds: float,
+        names: Collection[str] = (),
+        stop: threading.Event | None = None,
     ) -> Iterator[Answer]:
         """Run a stranger's query; its rows are computed as they are taken, at most `rows` of them.
 
@@ -143,13 +149,15 @@ class Session:
             For everything until the block ends.
         names
             Every view that there could be, for a refusal to name those that were perhaps meant.
+        stop
+            Set by somebody else, it stops the query; it is set when the block ends.
 
         Raises
         ------
         Invalid
             With DuckDB's reason in plain words, or when it takes longer than `seconds`.
         """
-        watch = _Watch(self._connection, query, seconds, names, self._memory_mib)
+        watch = _Watch(self._connection, query, seconds, names, self._memory_mib, stop or threading.Event())
         with watch:
             with watch.translated():
                 # The relation is the query itself: rows come as they are asked for, and the rest is never computed.
@@ -170,13 +178,13 @@ class _Watch:
         seconds: float,
         names: Collection[str],
         memory_mib: int,
+        wake: threading.Event,
     ) -> None:
         self._connection = connection
         self._query, self._seconds = query, seconds
         self._names, self._memory_mib = names, memory_mib
         self._late = False
-        self._unwanted = False
-        self._wake = threading.Event()
+        self._wake = wake
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._knock, daemon=True)
 
@@ -189,7 +197,6 @@ class _Watch:
         self._thread.join()
 
     def stop(self) -> None:
-        self._unwanted = True
         self._wake.set()
 
     def _knock(self) -> None:
@@ -212,7 +219,7 @@ class _Watch:
             raise why
 
     def _why(self) -> Exception | None:
-        if self._unwanted:
+        if self._wake.is_set() and not self._done.is_set():
             return stopped(self._query)
         return too_slow(self._query, self._seconds) if self._late else None
 

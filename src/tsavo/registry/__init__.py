@@ -5,6 +5,8 @@ out: the same structs, and pages of them. It must never decide whether a change 
 open a model file: artifacts are digests here.
 """
 
+from tsavo.registry.backtests import add_backtest, advance_backtest, get_backtest, list_backtests
+from tsavo.registry.copying import copy_registry
 from tsavo.registry.endpoints import (
     changed_routes,
     find_route,
@@ -26,9 +28,24 @@ from tsavo.registry.families import (
     member_versions,
     save_members,
 )
+from tsavo.registry.kept_rows import LOGGED_TABLES, registry_mark, row_hash, row_hashes
 from tsavo.registry.migrate import migrate, schema_revision
 from tsavo.registry.models import add_model, find_model, get_model, list_models, update_brief
 from tsavo.registry.paging import MAX_LIMIT, page_of
+from tsavo.registry.queries import (
+    delete_export,
+    due_exports,
+    find_export,
+    find_query,
+    get_query,
+    hide_query,
+    list_exports,
+    list_queries,
+    query_history,
+    query_number,
+    save_export,
+    save_query,
+)
 from tsavo.registry.verifications import add_verification, list_verifications
 from tsavo.registry.versions import (
     Origin,
@@ -44,42 +61,77 @@ from tsavo.registry.versions import (
     version_digest,
     versions_after,
 )
+from tsavo.registry.waiting import (
+    count_waiting,
+    drop_waiting,
+    endpoints_waiting,
+    keep_waiting,
+    list_waiting,
+    next_waiting,
+)
 
 __all__ = [
+    "LOGGED_TABLES",
     "MAX_LIMIT",
     "Origin",
+    "add_backtest",
     "add_model",
     "add_verification",
     "add_version",
+    "advance_backtest",
     "changed_members",
     "changed_routes",
+    "copy_registry",
     "count_members",
+    "count_waiting",
+    "delete_export",
+    "drop_waiting",
+    "due_exports",
+    "endpoints_waiting",
     "environments_in_use",
     "families_of",
     "find_by_digest",
+    "find_export",
     "find_members",
     "find_model",
+    "find_query",
     "find_route",
+    "get_backtest",
     "get_member",
     "get_model",
+    "get_query",
     "get_route",
     "get_version",
+    "hide_query",
+    "keep_waiting",
+    "list_backtests",
+    "list_exports",
     "list_members",
     "list_models",
+    "list_queries",
     "list_routes",
     "list_verifications",
     "list_versions",
+    "list_waiting",
     "member_versions",
     "migrate",
     "newest_revision",
     "newest_version",
     "newest_versions",
+    "next_waiting",
     "origins_of",
     "page_of",
+    "query_history",
+    "query_number",
+    "registry_mark",
     "route_history",
     "routes_by_model",
     "routes_of",
+    "row_hash",
+    "row_hashes",
+    "save_export",
     "save_members",
+    "save_query",
     "save_route",
     "schema_revision",
     "signatures_of",

@@ -291,15 +291,18 @@ def _numbers(chunk: Any) -> npt.NDArray[Any]:
 
 
 def encode_table(answer: Answer, wanted: Sequence[str] | None) -> bytes:
-    """One record batch: ``decision_id``, the outputs, and ``flags``, the list of what applies to the row.
+    """One record batch: ``decision_id`` (null when not recorded), the outputs, and a list of ``flags`` for each row.
 
     Where several versions answered, ``version`` and ``role`` say who answered each row. An output of several values a
     row is a fixed-size list; the metadata of the probabilities' field name the classes.
     What holds for all rows is in the schema's metadata: ``tsavo.endpoint``, ``tsavo.version``, ``tsavo.role`` and
     ``tsavo.flags`` (a JSON array).
     """
-    columns = [pc.binary_join_element_wise(answer.request, _row_numbers(answer.rows), ":")]
-    fields = [pa.field("decision_id", pa.string(), nullable=False)]
+    if answer.recorded:
+        columns = [pc.binary_join_element_wise(answer.request, _row_numbers(answer.rows), ":")]
+    else:
+        columns = [pa.nulls(answer.rows, pa.string())]
+    fields = [pa.field("decision_id", pa.string(), nullable=not answer.recorded)]
     for output, values in chosen(answer, wanted):
         column = _output(values)
         columns.append(column)

@@ -116,6 +116,8 @@ def _member(answer: FamilyAnswer, member: MemberAnswer, wanted: list[str] | None
         "decision_id": decision_id(answer.request, member.first),
         "flags": member.flags,
     }
+    if not answer.recorded:
+        del told["decision_id"]
     if member.row_flags:
         told["row_flags"] = {str(row): flags for row, flags in member.row_flags.items()}
     given = zip(member.signature.outputs, member.outputs, strict=True)

@@ -24,7 +24,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from tsavo.endpoints.figures import Counted, Figures, WorkerFigures
-from tsavo.endpoints.statistics_file import BOUNDS_NS
+from tsavo.endpoints.statistics_file import BOUNDS_NS, JOURNAL_STATES
 
 __all__ = ["exposition"]
 
@@ -91,6 +91,30 @@ _GAUGES: Final[tuple[tuple[str, str, str, Callable[[WorkerFigures], float | None
         "",
         "Decisions that wait to be written to the journal.",
         lambda worker: worker.journal_pending,
+    ),
+    (
+        "journal_bytes",
+        "bytes",
+        "What waits in the journal to be shipped to the lake.",
+        lambda worker: worker.journal.bytes,
+    ),
+    (
+        "journal_most_bytes",
+        "bytes",
+        "What may wait in the journal (journal.most_gib); 0 for no bound.",
+        lambda worker: worker.journal.most_bytes,
+    ),
+    (
+        "journal_free_bytes",
+        "bytes",
+        "What is free on the journal's disk.",
+        lambda worker: worker.journal.free_bytes,
+    ),
+    (
+        "journal_oldest_timestamp_seconds",
+        "seconds",
+        "When the oldest record that is not in the lake was made, in seconds since 1970 UTC; not there when all are.",
+        lambda worker: worker.journal.oldest / _SECOND or None,
     ),
     ("loaded_versions", "", "Versions in memory.", lambda worker: worker.loaded_versions),
     (
@@ -188,7 +212,17 @@ class _Collected(Collector):
         yield CounterMetricFamily(
             "tsavo_journal_records",
             "Decisions of requests that were written to the journal, those of shadows included.",
-            total.answered + total.shadow_requests,
+            total.answered + total.shadow_requests - sum(worker.journal.answers for worker in workers),
+        )
+        yield CounterMetricFamily(
+            "tsavo_unrecorded_decisions",
+            "Decisions that were answered and not recorded, because the disk took nothing (journal.when_full).",
+            sum(worker.journal.unrecorded for worker in workers),
+        )
+        yield CounterMetricFamily(
+            "tsavo_spilled_records",
+            "Records that went to the second place, because the disk took nothing (journal.when_full).",
+            sum(worker.journal.spilled for worker in workers),
         )
         latency = HistogramMetricFamily("tsavo_request_seconds", _LATENCY, unit="seconds")
         latency.add_metric([], *_histogram(total))
@@ -234,6 +268,20 @@ def _of_workers(workers: Sequence[WorkerFigures]) -> Iterator[Metric]:
             if (told := value(worker)) is not None:
                 family.add_metric([worker.worker], told)
         yield family
+    yield _states(workers)
+
+
+def _states(workers: Sequence[WorkerFigures]) -> Metric:
+    """One sample for each worker and state: 1 for the state that it is in, as alerting rules like it."""
+    family = GaugeMetricFamily(
+        "tsavo_gateway_journal_state",
+        "Whether recording works: 1 for the state that the journal is in, 0 for the others.",
+        labels=["worker", "state"],
+    )
+    for worker in workers:
+        for state in JOURNAL_STATES:
+            family.add_metric([worker.worker, state], float(worker.journal.state == state))
+    return family
 
 
 def _histogram(counted: Counted) -> tuple[list[tuple[str, float]], float]:

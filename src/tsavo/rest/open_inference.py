@@ -224,6 +224,8 @@ def _document(answer: Answer, request: InferRequest, outputs: list[dict[str, Any
         "role": answer.role,
         "flags": answer.flags,
     }
+    if not answer.recorded:
+        del parameters["decision_id"]
     if answer.row_flags:
         parameters["row_flags"] = {str(row): flags for row, flags in answer.row_flags.items()}
     if answer.row_versions:

@@ -48,15 +48,14 @@ def decode_rows(body: bytes, signature: Signature) -> tuple[list[InputTensor], l
 def encode_rows(answer: Answer, wanted: Sequence[str] | None) -> bytes:
     """One object a row: its decision, its outputs by name (probabilities by class), and the flags of this row.
 
+    The decision of a row that is not recorded is ``null``.
     Who answered stands before the rows; where that was not the same for all, in each row too.
 
     The text is put together from columns: an object for each row would take four times as long.
     """
-    parts: list[Iterable[str]] = [
-        repeat(f'{{"decision_id":"{answer.request}:'),
-        map(str, range(answer.rows)),
-        repeat('"'),
-    ]
+    parts: list[Iterable[str]] = [repeat('{"decision_id":null', answer.rows)]
+    if answer.recorded:
+        parts = [repeat(f'{{"decision_id":"{answer.request}:'), map(str, range(answer.rows)), repeat('"')]
     for output, values in chosen(answer, wanted):
         parts += [repeat(f",{_json(column_name(output.name))}:"), *_cells(answer.signature, output, values)]
     if answer.row_versions:

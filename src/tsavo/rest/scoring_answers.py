@@ -45,11 +45,12 @@ async def aside(size: int, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 def headers_of(answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
     """Where the answer came from: the id of the first row's decision, version, role, and flags when there are any.
 
-    Where several versions answered some rows each, all of them. Flags of single rows are told once each. What is no
-    plain character in a flag, such as in a column's name, is percent-encoded.
+    There is no id when the decisions are not recorded. Where several versions answered some rows each, all of them are
+    told. Flags of single rows are told once each. What is no plain character in a flag, such as in a column's name, is
+    percent-encoded.
     """
-    headers = [
-        (b"x-tsavo-decision-id", decision_id(answer.request, 0).encode()),
+    headers = [(b"x-tsavo-decision-id", decision_id(answer.request, 0).encode())] if answer.recorded else []
+    headers += [
         (b"x-tsavo-version", _told(map(str, answer.row_versions or (answer.version,)))),
         (b"x-tsavo-role", _told(answer.row_roles or (answer.role,))),
     ]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tsavo.vocabulary import Columns, Disagreement, Signature
 
-__all__ = ["TOLERANCE", "Comparison", "compare", "disagreement"]
+__all__ = ["TOLERANCE", "Comparison", "compare", "disagreement", "plain", "told_apart"]
 
 TOLERANCE: Final = 1e-5
 """Outputs agree when they differ by at most this much plus this share of the original's value."""
@@ -110,9 +110,9 @@ def disagreement(
     shown = [
         {
             "row": int(rows[at]),
-            "inputs": {name: _plain(values[at]) for name, values in columns.items()},
-            "original": {name: _plain(values[at]) for name, values in original.items()},
-            "compiled": {name: _plain(values[at]) for name, values in compiled.items()},
+            "inputs": {name: plain(values[at]) for name, values in columns.items()},
+            "original": {name: plain(values[at]) for name, values in original.items()},
+            "compiled": {name: plain(values[at]) for name, values in compiled.items()},
         }
         for at in wrong[:_SHOWN].tolist()
     ]
@@ -127,7 +127,19 @@ def disagreement(
     )
 
 
-def _plain(value: Any) -> Any:
-    plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-    # JSON has no NaN.
-    return None if isinstance(plain, float) and not np.isfinite(plain) else plain
+def told_apart(worst: Mapping[str, float | None]) -> str:
+    """How far outputs are apart, in words; empty when they are not.
+
+    >>> told_apart({"value": 0.00125, "score": 0.0})
+    'value by at most 0.00125'
+    """
+    figures = {
+        name: "no finite number" if value is None else f"at most {value:.3g}" for name, value in worst.items()
+    }
+    return ", ".join(f"{name} by {figures[name]}" for name, value in worst.items() if value != 0.0)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: lists, and ``None`` for what is no finite number."""
+    found = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return None if isinstance(found, float) and not np.isfinite(found) else found

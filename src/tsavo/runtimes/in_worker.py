@@ -11,6 +11,7 @@ import msgspec
 
 from tsavo.runtimes.jobs import ErrorParts, WorkerAnswer, WorkerLimits
 from tsavo.runtimes.orders import ANSWER, JOB, WorkerOrder
+from tsavo.runtimes.score_jobs import ScoreAnswer
 from tsavo.runtimes.starting import Ended, run_worker
 from tsavo.runtimes.verify_jobs import VerifyAnswer
 from tsavo.vocabulary import Refused, TsavoError, Unreadable
@@ -19,7 +20,7 @@ __all__ = ["in_worker", "is_plain_file", "no_answer"]
 
 _MAX_ANSWER: Final = 64 << 20
 
-A = TypeVar("A", WorkerAnswer, VerifyAnswer)
+A = TypeVar("A", WorkerAnswer, VerifyAnswer, ScoreAnswer)
 
 
 def in_worker(order: WorkerOrder, folder: Path, kind: type[A], *, remote: int | None = None) -> A:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from tsavo.runtimes.jobs import PrepareJob, WorkerLimits
+from tsavo.runtimes.score_jobs import ScoreJob
 from tsavo.runtimes.verify_jobs import VerifyJob
 
 __all__ = ["ANSWER", "ENDED", "JOB", "KILL", "NOT_SAFE", "STARTED", "ForkOrder", "WorkerOrder"]
@@ -25,7 +26,7 @@ NOT_SAFE: Final = 3
 
 
 class WorkerOrder(msgspec.Struct, frozen=True):
-    """What is in the job file: one of the two jobs.
+    """What is in the job file: one of the three jobs.
 
     Attributes
     ----------
@@ -37,6 +38,7 @@ class WorkerOrder(msgspec.Struct, frozen=True):
     read: tuple[str, ...]
     prepare: PrepareJob | None = None
     verify: VerifyJob | None = None
+    score: ScoreJob | None = None
 
 
 class ForkOrder(msgspec.Struct, frozen=True):

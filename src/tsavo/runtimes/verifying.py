@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from tsavo.runtimes.agreement import compare
+from tsavo.runtimes.agreement import compare, plain, told_apart
+from tsavo.runtimes.asked_originals import original_of
 from tsavo.runtimes.golden import read_golden
 from tsavo.runtimes.verify_jobs import Found, VerifyAnswer, VerifyItem, VerifyJob
 from tsavo.vocabulary import NUMPY_DTYPES, Columns, Output, Signature, TsavoError
-
-if TYPE_CHECKING:
-    from tsavo.formats.originals import Original
 
 __all__ = ["verify_items"]
 
@@ -83,19 +80,8 @@ def _opened(item: VerifyItem, remote: int | None, scratch: Path) -> Callable[[Co
 
         runtime = OnnxRuntime(item.model, item.signature)
         return lambda columns: answers_of(runtime, item.signature, columns)
-    original = _original(item, remote, scratch)
+    original = original_of(item, remote, scratch)
     return lambda columns: original.predict(item.signature.inputs, columns)
-
-
-def _original(item: VerifyItem, remote: int | None, scratch: Path) -> Original:
-    if remote is not None:
-        from tsavo.runtimes.python_worker.original import RemoteOriginal
-
-        return RemoteOriginal(socket.socket(fileno=remote))
-    from tsavo.formats.opening import open_source, original_in
-
-    opened = open_source(item.model, item.format, scratch, trusted=item.trusted, hints=item.hints)
-    return original_in(opened, trusted=item.trusted)
 
 
 def _as_signed(output: Output, values: Any) -> npt.NDArray[Any]:
@@ -123,7 +109,7 @@ def _compared(signature: Signature, columns: Answers, stored: Answers, now: Answ
     first = tuple(_row(int(at), columns, stored, now) for at in np.flatnonzero(comparison.bad)[:_SHOWN])
     if not differing:
         return Found("same", f"all {rows} rows give the same answers, bit by bit", rows, worst=worst)
-    apart = ", ".join(f"{name} by {_figure(value)}" for name, value in worst.items() if value != 0.0)
+    apart = told_apart(worst)
     if not changed:
         said = f"{differing} of {rows} rows differ within the tolerance" + (f": {apart}" if apart else "")
         return Found("within-tolerance", said, rows, differing, worst=worst)
@@ -131,22 +117,12 @@ def _compared(signature: Signature, columns: Answers, stored: Answers, now: Answ
     return Found("changed", said, rows, differing, changed, worst, first)
 
 
-def _figure(value: float | None) -> str:
-    return "no finite number" if value is None else f"at most {value:.3g}"
-
-
 def _row(at: int, columns: Answers, stored: Answers, now: Answers) -> dict[str, Any]:
     parts = {"inputs": columns, "stored": stored, "now": now}
     return {
         "row": at,
-        **{part: {name: _plain(values[at]) for name, values in side.items()} for part, side in parts.items()},
+        **{part: {name: plain(values[at]) for name, values in side.items()} for part, side in parts.items()},
     }
-
-
-def _plain(value: Any) -> Any:
-    plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-    # JSON has no NaN.
-    return None if isinstance(plain, float) and not np.isfinite(plain) else plain
 
 
 def _versions(names: Sequence[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ import msgspec
 from tsavo.runtimes.confinement import Confinement, confine, mapped_bytes
 from tsavo.runtimes.jobs import ErrorParts, WorkerAnswer, WorkerLimits
 from tsavo.runtimes.orders import ANSWER, JOB, WorkerOrder
+from tsavo.runtimes.score_jobs import ScoreAnswer
 from tsavo.runtimes.verify_jobs import VerifyAnswer
 from tsavo.vocabulary import Refused, TsavoError
 
@@ -33,7 +34,7 @@ def main(folder: Path) -> int:
     _stand_back()
     _confine(order, folder)
     try:
-        answer: WorkerAnswer | VerifyAnswer = _do(order, folder)
+        answer: WorkerAnswer | VerifyAnswer | ScoreAnswer = _do(order, folder)
     except TsavoError as error:
         answer = WorkerAnswer(error=_parts(error))
     except ImportError as error:
@@ -46,15 +47,19 @@ def main(folder: Path) -> int:
     return 0
 
 
-def _do(order: WorkerOrder, folder: Path) -> WorkerAnswer | VerifyAnswer:
+def _do(order: WorkerOrder, folder: Path) -> WorkerAnswer | VerifyAnswer | ScoreAnswer:
     # These bring the model libraries, which nobody needs to load a job.
     if order.verify is not None:
         from tsavo.runtimes.verifying import verify_items
 
         return verify_items(order.verify)
+    if order.score is not None:
+        from tsavo.runtimes.score_items import score_items
+
+        return score_items(order.score, folder)
     from tsavo.runtimes.preparing import do
 
-    assert order.prepare is not None  # noqa: S101 -- there is always one of the two
+    assert order.prepare is not None  # noqa: S101 -- there is always one of the three
     return do(order.prepare, folder)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import tempfile
 from pathlib import Path
 from typing import Final
 
-__all__ = ["file_digest", "write_atomically"]
+__all__ = ["file_digest", "sync_file_system", "write_atomically"]
 
 _CHUNK: Final = 1 << 20
 
@@ -45,3 +46,20 @@ def file_digest(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sync_file_system(folder: Path) -> None:
+    """Return when everything that was written to the file system of `folder` is on disk (syncfs(2)).
+
+    One call for many files that others wrote; where the system has no such call, all file systems are written out.
+    """
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if syncfs(handle) != 0:
+            raise OSError(ctypes.get_errno(), "what was written could not be brought to disk", str(folder))
+    finally:
+        os.close(handle)

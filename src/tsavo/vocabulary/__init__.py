@@ -4,6 +4,7 @@ What comes in: values. What goes out: frozen structs (models, versions, routes, 
 the error tree. It must never do I/O, read a clock, or import another room: every room stands on this one.
 """
 
+from tsavo.vocabulary.backtests import Backtest
 from tsavo.vocabulary.batch import Batch
 from tsavo.vocabulary.decisions import (
     DecisionRecord,
@@ -26,6 +27,7 @@ from tsavo.vocabulary.endpoints import (
     Limits,
     Member,
     Plug,
+    Retention,
     Role,
     Route,
     Rule,
@@ -51,6 +53,16 @@ from tsavo.vocabulary.errors import (
     Untrusted,
 )
 from tsavo.vocabulary.findings import Alert, AlertState, Finding, MonitorKind, Note
+from tsavo.vocabulary.ledgers import (
+    BadPlace,
+    Consistency,
+    DecisionProof,
+    Inclusion,
+    LedgerView,
+    LogVerdict,
+    TreeHead,
+    Unexpected,
+)
 from tsavo.vocabulary.models import (
     Brief,
     Check,
@@ -66,15 +78,21 @@ from tsavo.vocabulary.models import (
 )
 from tsavo.vocabulary.names import NAME_PATTERN, VersionRef, check_name
 from tsavo.vocabulary.pages import Page
+from tsavo.vocabulary.queries import Export, ExportFormat, ExportRun, SavedQuery
+from tsavo.vocabulary.replays import Replay, ReplayPage, ReplayVerdict
 from tsavo.vocabulary.signature import NUMPY_DTYPES, Columns, DType, Field, Output, Signature, Task, misfits
+from tsavo.vocabulary.spans import span_words
 from tsavo.vocabulary.verifications import Verdict, Verification, VerifiedPage
+from tsavo.vocabulary.waiting import WaitingOutcome
 
 __all__ = [
     "NAME_PATTERN",
     "NUMPY_DTYPES",
     "Alert",
     "AlertState",
+    "Backtest",
     "BadInput",
+    "BadPlace",
     "Batch",
     "Brief",
     "Challenger",
@@ -82,23 +100,31 @@ __all__ = [
     "Columns",
     "Condition",
     "Conflict",
+    "Consistency",
     "ConstantFallback",
     "DType",
     "Damaged",
+    "DecisionProof",
     "DecisionRecord",
     "Disagreement",
     "Drill",
     "DrillReport",
     "Environment",
+    "Export",
+    "ExportFormat",
+    "ExportRun",
     "Fallback",
     "Field",
     "Finding",
     "Forbidden",
     "Golden",
     "Hints",
+    "Inclusion",
     "Invalid",
+    "LedgerView",
     "Limits",
     "Lineage",
+    "LogVerdict",
     "Member",
     "Model",
     "MonitorKind",
@@ -112,11 +138,16 @@ __all__ = [
     "Record",
     "Reference",
     "Refused",
+    "Replay",
+    "ReplayPage",
+    "ReplayVerdict",
+    "Retention",
     "Role",
     "Route",
     "Rule",
     "RulesFallback",
     "RuntimeName",
+    "SavedQuery",
     "Segments",
     "Signature",
     "SourceFormat",
@@ -126,8 +157,10 @@ __all__ = [
     "Task",
     "Tensor",
     "TooLarge",
+    "TreeHead",
     "TsavoError",
     "Unavailable",
+    "Unexpected",
     "Unreadable",
     "Untrusted",
     "Verdict",
@@ -136,6 +169,7 @@ __all__ = [
     "Version",
     "VersionFallback",
     "VersionRef",
+    "WaitingOutcome",
     "WorkerDrill",
     "check_name",
     "decision_id",
@@ -144,4 +178,5 @@ __all__ = [
     "input_tensors",
     "misfits",
     "parse_decision_id",
+    "span_words",
 ]

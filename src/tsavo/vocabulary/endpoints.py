@@ -18,6 +18,7 @@ __all__ = [
     "Limits",
     "Member",
     "Plug",
+    "Retention",
     "Role",
     "Route",
     "Rule",
@@ -129,6 +130,31 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     concurrent: int | None = None
 
 
+class Retention(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How long decisions and outcomes are kept; ``None`` is as the settings say.
+
+    Attributes
+    ----------
+    keep_days
+        Rows that are older are deleted; 0 keeps them for ever.
+    at_least_days
+        Rows that are younger are never deleted.
+    """
+
+    keep_days: int | None = None
+    at_least_days: int | None = None
+
+    def within(self, everywhere: Retention) -> Retention:
+        """What holds for an endpoint that says this, where the settings say `everywhere`.
+
+        >>> Retention(keep_days=30).within(Retention(365, 90))
+        Retention(keep_days=90, at_least_days=90)
+        """
+        floor = max(self.at_least_days or 0, everywhere.at_least_days or 0)
+        keep = (everywhere.keep_days if self.keep_days is None else self.keep_days) or 0
+        return Retention(max(keep, floor) if keep else 0, floor)
+
+
 class Segments(msgspec.Struct, frozen=True):
     """What makes an endpoint a family: a version for each value of a column.
 
@@ -215,6 +241,8 @@ class Route(msgspec.Struct, frozen=True):
         What it names is loaded when a gateway starts, and never let go of to make room for others.
     drill
         The last fire drill, under way or over.
+    retention
+        How long its decisions and outcomes are kept.
     """
 
     endpoint: str
@@ -232,6 +260,7 @@ class Route(msgspec.Struct, frozen=True):
     warm: bool = False
     guard: bool = False
     drill: Drill | None = None
+    retention: Retention = Retention()
 
     def versions(self) -> set[VersionRef]:
         """Every version that this route itself can call on; members of a family come on top."""

@@ -1,33 +1,55 @@
-"""SQL over what was recorded, and single decisions."""
+"""SQL over what was recorded."""
 
 from __future__ import annotations
 
-import io
-from typing import Annotated, Any, Final
+from datetime import UTC, datetime
+from functools import partial
+from typing import IO, Annotated, Any, Final
 
 import msgspec
-import pyarrow as pa
 from litestar import Request, Response
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 
-from tsavo.console.crowding import QUERIES
-from tsavo.console.declaring import act, look
+from tsavo.console.declaring import PROBLEMS, act, look
 from tsavo.console.parts import ConsoleParts
+from tsavo.console.spooling import sent, spooled
 from tsavo.governance import Right
-from tsavo.registry import get_version
-from tsavo.vocabulary import Invalid, Version, VersionRef
+from tsavo.lake import FORMATS, Allowance, Answer, format_named, json_bytes, write_answer
 
-__all__ = ["DATA_ROUTES", "DecisionView", "decision_view"]
+__all__ = ["DATA_ROUTES", "SqlAnswer", "SqlGiven", "answered"]
 
-_ARROW: Final = "application/vnd.apache.arrow.stream"
-_MOST_ROWS: Final = 5_000_000
+_JSON: Final = "application/json"
 
 
 class SqlGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One SELECT, and the most rows that are wanted."""
+    """One SELECT, what it may take, and as what it is answered.
+
+    Attributes
+    ----------
+    limit, seconds, memory_mib
+        Most rows, seconds, and memory.
+    as_of
+        What was known at this moment: later decisions and outcomes are left out.
+    format
+        ``csv``, ``parquet``, ``xlsx``, ``json`` (an array of rows), ``jsonl`` or ``arrow``, as a file; without it the
+        request's ``Accept`` decides.
+    raw
+        Leave texts of a CSV file as they are that a spreadsheet program would run as formulas.
+    """
 
     query: str
     limit: int = 10_000
+    seconds: float = 30.0
+    memory_mib: int = 2048
+    as_of: datetime | None = None
+    format: str | None = None
+    raw: bool = False
+
+    @property
+    def allowance(self) -> Allowance:
+        """What the query may take."""
+        return Allowance(self.limit, self.seconds, self.memory_mib)
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -45,60 +67,71 @@ class SqlAnswer(msgspec.Struct, frozen=True):
     truncated: bool
 
 
-class DecisionView(msgspec.Struct, frozen=True):
-    """One decision with what the shadows said to the same row, and the version that made it."""
-
-    decision: dict[str, Any]
-    version: Version
+_ANSWERED: Final = {
+    200: ResponseSpec(SqlAnswer, description="Rows, or the file that was asked for.", generate_examples=False)
+}
 
 
-@act("/api/sql", Right.QUERY, summary="Run one SELECT")
-def sql(request: Request[Any, Any, Any], parts: ConsoleParts, data: SqlGiven) -> Response[Any]:
-    """Rows as JSON, or as an Arrow IPC stream for ``Accept: application/vnd.apache.arrow.stream``."""
-    return _answer(request, parts, data)
+@act("/api/sql", Right.QUERY, summary="Run one SELECT", responses=PROBLEMS | _ANSWERED)
+async def sql(request: Request[Any, Any, Any], parts: ConsoleParts, data: SqlGiven) -> Response[Any]:
+    """Rows as JSON, or as the kind of file that ``format`` or ``Accept`` names; stopped when the client goes away."""
+    return await answered(request, parts, data)
 
 
-# Not GET /api/sql: two methods of one path lose their threads in Litestar 2.25.
-@look("/api/query", Right.QUERY, summary="Run one SELECT that is in the address")
-def sql_in_address(
+@look(
+    "/api/query", Right.QUERY, summary="Run one SELECT that is in the address", responses=PROBLEMS | _ANSWERED
+)
+async def sql_in_address(
     request: Request[Any, Any, Any],
     parts: ConsoleParts,
     asked: Annotated[str, Parameter(query="query")],
     limit: int = 200,
+    seconds: float = 30.0,
+    memory_mib: int = 2048,
+    as_of: datetime | None = None,
+    format: str | None = None,
+    raw: bool = False,
 ) -> Response[Any]:
     """The same, for a query that can be linked to; the SQL page's twin."""
-    return _answer(request, parts, SqlGiven(asked, limit))
+    given = SqlGiven(asked, limit, seconds, memory_mib, as_of, format, raw)
+    return await answered(request, parts, given)
 
 
-def _answer(request: Request[Any, Any, Any], parts: ConsoleParts, given: SqlGiven) -> Response[Any]:
-    if not 1 <= given.limit <= _MOST_ROWS:
-        raise Invalid("not a number of rows", field="limit", found=given.limit, expected=f"1 to {_MOST_ROWS}")
-    with QUERIES.turn():
-        table = parts.lake.sql(given.query, rows=given.limit)
-    if _ARROW in request.headers.get("accept", ""):
-        sink = io.BytesIO()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        return Response(sink.getvalue(), media_type=_ARROW)
-    truncated = (table.schema.metadata or {}).get(b"truncated") == b"true"
-    columns = [Column(field.name, str(field.type)) for field in table.schema]
-    rows = [list(row) for row in zip(*(column.to_pylist() for column in table.columns), strict=True)]
-    body = msgspec.json.encode(SqlAnswer(columns, rows, truncated), enc_hook=str)
-    return Response(body, media_type="application/json")
+async def answered(
+    request: Request[Any, Any, Any], parts: ConsoleParts, given: SqlGiven, name: str = "answer"
+) -> Response[Any]:
+    """A query's answer, as a file called `name` where one was asked for."""
+    kind = _kind(given.format, request.headers.get("accept", ""))
+    write = _write_rows if kind is None else partial(write_answer, format=kind, raw=given.raw)
+    spool = await spooled(request, parts, given.query, given.allowance, _aware(given.as_of), write)
+    if kind is None:
+        return sent(spool, _JSON)
+    return sent(spool, FORMATS[kind].media_type, f"{name}.{kind}")
 
 
-@look("/api/decisions/{decision:str}", summary="One decision", right=Right.QUERY)
-def show_decision(parts: ConsoleParts, decision: str) -> DecisionView:
-    """What came in, what went out, which version, what became of it."""
-    return decision_view(parts, decision)
+def _kind(format: str | None, accept: str) -> str | None:
+    """The kind of file that is asked for; ``None`` for this API's own JSON."""
+    if format:
+        return format_named(format).name
+    offered = {one.media_type: one.name for one in FORMATS.values() if one.media_type != _JSON}
+    wanted = (part.partition(";")[0].strip().lower() for part in accept.split(","))
+    return next((offered[part] for part in wanted if part in offered), None)
 
 
-def decision_view(parts: ConsoleParts, decision_id: str) -> DecisionView:
-    """One decision; raise `NotFound` when there is none."""
-    decision = parts.lake.decision(decision_id)
-    with parts.plane.database.read() as connection:
-        version = get_version(connection, VersionRef(decision["model"], decision["version"]))
-    return DecisionView(decision, version)
+def _aware(moment: datetime | None) -> datetime | None:
+    """A moment without a zone is in UTC, as all times here are."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
-DATA_ROUTES = [sql, sql_in_address, show_decision]
+def _write_rows(answer: Answer, sink: IO[bytes]) -> None:
+    columns = [Column(field.name, str(field.type)) for field in answer.schema]
+    sink.write(b'{"columns":' + msgspec.json.encode(columns) + b',"rows":[')
+    between = b""
+    for batch in answer:
+        rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        sink.write(between + b",".join(json_bytes(row) for row in rows))
+        between = b","
+    sink.write(b'],"truncated":' + (b"true" if answer.truncated else b"false") + b"}")
+
+
+DATA_ROUTES = [sql, sql_in_address]

@@ -15,6 +15,7 @@ from tsavo.actions import (
     promote,
     pull_plug,
     release_plug,
+    retain,
     roll_back,
     rules_fallback,
     shadow,
@@ -22,7 +23,6 @@ from tsavo.actions import (
     start_drill,
 )
 from tsavo.console.declaring import act, look
-from tsavo.console.outcomes import OutcomesGiven, record_outcomes
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.views import EndpointView, endpoint_view
 from tsavo.governance import Principal, Right
@@ -33,6 +33,7 @@ from tsavo.vocabulary import (
     Finding,
     Invalid,
     Page,
+    Retention,
     Route,
     VersionFallback,
     VersionRef,
@@ -79,6 +80,14 @@ class LimitsGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str = ""
 
 
+class RetentionGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long rows are kept; what is not given stays, ``null`` is as the settings say, 0 keeps them for ever."""
+
+    keep_days: int | msgspec.UnsetType | None = msgspec.UNSET
+    at_least_days: int | msgspec.UnsetType | None = msgspec.UNSET
+    why: str = ""
+
+
 class DrillGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many live requests a fire drill tries, and how long it waits for them."""
 
@@ -105,12 +114,6 @@ class DecisionsPage(msgspec.Struct, frozen=True):
 
     items: list[dict[str, Any]]
     before: str | None
-
-
-class Recorded(msgspec.Struct, frozen=True):
-    """How many outcomes were recorded."""
-
-    recorded: int
 
 
 @look("/api/endpoints", summary="Endpoints' present routes")
@@ -256,6 +259,29 @@ def limits(parts: ConsoleParts, who: Principal, endpoint: str, data: LimitsGiven
     )
 
 
+@look("/api/endpoints/{endpoint:str}/kept", summary="How long rows are kept")
+def show_retention(parts: ConsoleParts, endpoint: str) -> dict[str, Retention]:
+    """What the endpoint says, what the settings say, and what holds."""
+    with parts.plane.database.read() as connection:
+        own = get_route(connection, endpoint).retention
+    effective = own.within(parts.retention)
+    return {"endpoint": own, "settings": parts.retention, "effective": effective}
+
+
+@act("/api/endpoints/{endpoint:str}/retention", Right.DEPLOY, summary="Change how long rows are kept")
+def change_retention(parts: ConsoleParts, who: Principal, endpoint: str, data: RetentionGiven) -> Route:
+    """Rows that are older than the limit leave the lake the next time the keeper tidies it."""
+    return retain(
+        parts.plane,
+        who,
+        endpoint,
+        keep_days=data.keep_days,
+        at_least_days=data.at_least_days,
+        everywhere=parts.retention,
+        why=data.why,
+    )
+
+
 @act("/api/endpoints/{endpoint:str}/drills", Right.PLUG, summary="Begin a fire drill")
 def begin_drill(parts: ConsoleParts, who: Principal, endpoint: str, data: DrillGiven) -> Route:
     """Try every step of the fallback chain on copies of the next live requests; no answer changes."""
@@ -266,15 +292,6 @@ def begin_drill(parts: ConsoleParts, who: Principal, endpoint: str, data: DrillG
 def show_drill(parts: ConsoleParts, endpoint: str) -> DrillReport:
     """Each step of the chain: answered, failed and why, latency, how far from what was really answered."""
     return drill_report(parts.plane, parts.home.drills, endpoint)
-
-
-@act("/api/endpoints/{endpoint:str}/outcomes", Right.OUTCOMES, summary="Record outcomes")
-def outcomes(parts: ConsoleParts, endpoint: str, data: OutcomesGiven) -> Recorded:
-    """Record what really happened; on disk when this answers."""
-    with parts.plane.database.read() as connection:
-        route = get_route(connection, endpoint)
-        signature = get_version(connection, route.champion).signature
-    return Recorded(record_outcomes(parts, endpoint, signature, data))
 
 
 def _chain(
@@ -328,7 +345,8 @@ ENDPOINT_ROUTES = [
     plug,
     unplug,
     limits,
+    show_retention,
+    change_retention,
     begin_drill,
     show_drill,
-    outcomes,
 ]
