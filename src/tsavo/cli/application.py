@@ -25,6 +25,7 @@ _COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "demo": ("demo", "Show the whole loop on real data, then leave it running."),
         "backup": ("backing_up", "Copy a home while everything runs, and only what is new."),
         "restore": ("backing_up", "Make a new home of a backup."),
+        "audit": ("auditing", "Who changed what, when and why."),
         "doctor": ("watching", "Look for what is wrong with this installation, and say the mend."),
     },
     "Models": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -27,6 +28,7 @@ from tsavo.client.transport import Transport
 from tsavo.client.versions import VersionQuestions
 from tsavo.vocabulary import (
     Alert,
+    AuditEntry,
     Brief,
     Model,
     NotFound,
@@ -324,6 +326,31 @@ class Client(VersionQuestions, DecisionQuestions, BulkRegistration, SqlQuestions
         """Resolve an alert."""
         after: Alert = self._console.post(f"/api/alerts/{alert}/resolve", {"note": note}, Alert)
         return after
+
+    def audit(
+        self,
+        subject: str | None = None,
+        *,
+        who: str | None = None,
+        action: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[AuditEntry]:
+        """The audit trail, newest first, page by page: who changed what, when and why.
+
+        Parameters
+        ----------
+        subject
+            Such as ``"endpoint:credit"``, ``"model:credit"`` or ``"version:credit@3"``.
+        action
+            ``"endpoint.deploy"``, or ``"endpoint"`` for all that begin so.
+        since, until
+            Changes of the time in [`since`, `until`).
+        """
+        asked = {"subject": subject, "by": who, "action": action}
+        moments = {"since": since, "until": until}
+        asked |= {name: None if moment is None else moment.isoformat() for name, moment in moments.items()}
+        return self._pages("/api/audit", Page[AuditEntry], **asked)
 
     def status(self) -> dict[str, Any]:
         """What runs, and how much there is."""

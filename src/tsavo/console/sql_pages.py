@@ -23,7 +23,7 @@ from tsavo.console.pages import page_of
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.spooling import while_wanted
 from tsavo.governance import Principal, Right
-from tsavo.lake import FORMATS, Allowance
+from tsavo.lake import FORMATS, Allowance, python_columns
 from tsavo.registry import get_query, list_exports, list_queries, list_routes, query_history
 from tsavo.vocabulary import Invalid, SavedQuery, TooLarge, Unavailable
 
@@ -120,15 +120,17 @@ def _editor(
     stop: threading.Event,
 ) -> Template:
     table, more, error = None, False, None
+    rows: list[tuple[Any, ...]] = []
     try:
         if asked.query.strip():
             table, more = _answer(parts, asked, stop)
+            rows = list(zip(*python_columns(table), strict=True))
     except (Invalid, TooLarge, Unavailable) as refused:
         error = refused
     with parts.plane.database.read() as connection:
         endpoints = [route.endpoint for route in list_routes(connection, limit=12).items]
         history = None if saved is None else query_history(connection, saved.name, limit=10)
-    answered = table is not None
+    answered = table is not None and error is None
     twin = asked.api("/api/query", limit=asked.offset + asked.limit) if answered else ""
     if saved is not None:
         twin = f"/api/queries/{saved.name}?{urlencode({'number': saved.number})}"
@@ -139,9 +141,7 @@ def _editor(
         "error": error,
         "endpoints": endpoints,
         "columns": [] if table is None else table.schema,
-        "rows": []
-        if table is None
-        else list(zip(*(column.to_pylist() for column in table.columns), strict=True)),
+        "rows": rows,
         "answered": answered,
         "more": more,
         "files": [(kind, asked.api("/api/query", format=kind, **_EXPORT)) for kind in FORMATS]

@@ -191,13 +191,25 @@ def alerts_page(
 
 @look("/audit", include_in_schema=False)
 def audit_page(
-    request: Request[Any, Any, Any], parts: ConsoleParts, subject: str | None = None, offset: int = 0
+    request: Request[Any, Any, Any],
+    parts: ConsoleParts,
+    subject: str | None = None,
+    by: str | None = None,
+    action: str | None = None,
+    offset: int = 0,
 ) -> Template:
     """The audit trail."""
     with parts.plane.database.read() as connection:
-        page = list_audit(connection, subject=subject or None, offset=offset, limit=50)
+        page = list_audit(
+            connection,
+            subject=subject or None,
+            who=by or None,
+            action=action or None,
+            offset=offset,
+            limit=50,
+        )
     rows = [(entry, changes(entry.before, entry.after)) for entry in page.items]
-    return page_of("audit.html", request, parts, page=page, rows=rows, subject=subject or "")
+    return page_of("audit.html", request, parts, page=page, rows=rows, asked=(subject, by, action))
 
 
 WEB_ROUTES = checked(

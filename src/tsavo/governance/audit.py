@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
 import sqlalchemy as sa
 
 from tsavo.ledger import canonical
 from tsavo.registry import page_of
 from tsavo.storage import Connection, JsonText, UtcDateTime, metadata
-from tsavo.vocabulary import Page
+from tsavo.vocabulary import AuditEntry, Page
 
 __all__ = ["AuditEntry", "audit", "audit_rows", "chain_of", "list_audit"]
 
@@ -39,20 +38,8 @@ _audit = sa.Table(
     sa.Column("after", JsonText()),
     sa.Column("chain", sa.String(64)),
     sa.Index(None, "subject", "id"),
+    sa.Index(None, "time"),
 )
-
-
-class AuditEntry(msgspec.Struct, frozen=True):
-    """One change: `before` and `after` are the changed thing as JSON values."""
-
-    id: int
-    time: datetime
-    who: str
-    action: str
-    subject: str
-    why: str
-    before: Any = None
-    after: Any = None
 
 
 def audit(
@@ -107,13 +94,43 @@ def _as_kept(connection: Connection, name: str, value: Any) -> Any:
 
 
 def list_audit(
-    connection: Connection, *, subject: str | None = None, offset: int = 0, limit: int = 50
+    connection: Connection,
+    *,
+    subject: str | None = None,
+    who: str | None = None,
+    action: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    offset: int = 0,
+    limit: int = 50,
 ) -> Page[AuditEntry]:
-    """Entries, newest first, about one `subject` (``endpoint:credit``) or all."""
+    """Entries, newest first.
+
+    Parameters
+    ----------
+    subject
+        About this alone: ``endpoint:credit``, ``model:credit``, ``version:credit@3``.
+    who
+        By this person alone.
+    action
+        Of this kind: ``endpoint.deploy``, or ``endpoint`` for all that begin so.
+    since, until
+        Of the time in [`since`, `until`).
+    """
     query = sa.select(*(column for column in _audit.columns if column.name != "chain"))
     query = query.order_by(_audit.c.id.desc())
     if subject is not None:
         query = query.where(_audit.c.subject == subject)
+    if who is not None:
+        query = query.where(_audit.c.who == who)
+    if action is not None:
+        query = query.where(
+            (_audit.c.action == action) | _audit.c.action.startswith(f"{action}.", autoescape=True)
+        )
+    if since is not None:
+        query = query.where(_audit.c.time >= since)
+    if until is not None:
+        query = query.where(_audit.c.time < until)
     return page_of(connection, query, _entry, offset=offset, limit=limit, key=_audit.c.id)
 
 

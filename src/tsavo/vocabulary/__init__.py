@@ -4,6 +4,7 @@ What comes in: values. What goes out: frozen structs (models, versions, routes, 
 the error tree. It must never do I/O, read a clock, or import another room: every room stands on this one.
 """
 
+from tsavo.vocabulary.audits import AuditEntry
 from tsavo.vocabulary.backtests import Backtest
 from tsavo.vocabulary.batch import Batch
 from tsavo.vocabulary.decisions import (
@@ -90,6 +91,7 @@ __all__ = [
     "NUMPY_DTYPES",
     "Alert",
     "AlertState",
+    "AuditEntry",
     "Backtest",
     "BadInput",
     "BadPlace",

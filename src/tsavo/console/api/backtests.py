@@ -9,6 +9,7 @@ import msgspec
 from tsavo.actions import continue_backtest, start_backtest
 from tsavo.console.crowding import REGISTRATIONS
 from tsavo.console.declaring import act, look
+from tsavo.console.moments import aware
 from tsavo.console.parts import ConsoleParts
 from tsavo.governance import Principal, Right
 from tsavo.registry import get_backtest, list_backtests
@@ -18,7 +19,7 @@ __all__ = ["BACKTEST_ROUTES", "backtests_of"]
 
 
 class BacktestGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which version (``model@3``) over whose decisions, and from when until when (with a time zone).
+    """Which version (``model@3``) over whose decisions, and from when until when.
 
     Attributes
     ----------
@@ -42,8 +43,8 @@ def start(parts: ConsoleParts, who: Principal, data: BacktestGiven) -> Backtest:
         VersionRef.parse(data.version),
         data.endpoint,
         name=data.name,
-        since=data.since,
-        until=data.until,
+        since=aware(data.since),
+        until=aware(data.until),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import IO, Annotated, Any, Final
 
@@ -12,10 +12,11 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 
 from tsavo.console.declaring import PROBLEMS, act, look
+from tsavo.console.moments import aware
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.spooling import sent, spooled
 from tsavo.governance import Right
-from tsavo.lake import FORMATS, Allowance, Answer, format_named, json_bytes, write_answer
+from tsavo.lake import FORMATS, Allowance, Answer, format_named, json_bytes, python_columns, write_answer
 
 __all__ = ["DATA_ROUTES", "SqlAnswer", "SqlGiven", "answered"]
 
@@ -103,7 +104,7 @@ async def answered(
     """A query's answer, as a file called `name` where one was asked for."""
     kind = _kind(given.format, request.headers.get("accept", ""))
     write = _write_rows if kind is None else partial(write_answer, format=kind, raw=given.raw)
-    spool = await spooled(request, parts, given.query, given.allowance, _aware(given.as_of), write)
+    spool = await spooled(request, parts, given.query, given.allowance, aware(given.as_of), write)
     if kind is None:
         return sent(spool, _JSON)
     return sent(spool, FORMATS[kind].media_type, f"{name}.{kind}")
@@ -118,17 +119,12 @@ def _kind(format: str | None, accept: str) -> str | None:
     return next((offered[part] for part in wanted if part in offered), None)
 
 
-def _aware(moment: datetime | None) -> datetime | None:
-    """A moment without a zone is in UTC, as all times here are."""
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
-
-
 def _write_rows(answer: Answer, sink: IO[bytes]) -> None:
     columns = [Column(field.name, str(field.type)) for field in answer.schema]
     sink.write(b'{"columns":' + msgspec.json.encode(columns) + b',"rows":[')
     between = b""
     for batch in answer:
-        rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        rows = zip(*python_columns(batch), strict=True)
         sink.write(between + b",".join(json_bytes(row) for row in rows))
         between = b","
     sink.write(b'],"truncated":' + (b"true" if answer.truncated else b"false") + b"}")

@@ -9,6 +9,7 @@ import msgspec
 from tsavo.actions import replay_decision, replay_next, replay_requests
 from tsavo.console.crowding import REGISTRATIONS
 from tsavo.console.declaring import act, look
+from tsavo.console.moments import aware
 from tsavo.console.parts import ConsoleParts
 from tsavo.governance import Principal, Receipt, Right, receipt
 from tsavo.vocabulary import Replay, ReplayPage, VersionRef
@@ -22,7 +23,7 @@ class ReplaysGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     since, until
-        Decided in [`since`, `until`); with a time zone.
+        Decided in [`since`, `until`).
     version
         Only what ``model@3`` answered.
     requests
@@ -68,8 +69,8 @@ async def replay_some(parts: ConsoleParts, who: Principal, endpoint: str, data: 
             parts.lake,
             who,
             endpoint,
-            since=data.since,
-            until=data.until,
+            since=aware(data.since),
+            until=aware(data.until),
             version=version,
             after=data.after,
         )

@@ -68,9 +68,7 @@ def saved_query(parts: ConsoleParts, name: str, number: int | None = None) -> Sa
 
 
 @look("/api/queries/{name:str}/history", Right.QUERY, summary="All versions of a saved query")
-def saved_query_history(
-    parts: ConsoleParts, name: str, offset: int = 0, limit: int = 50
-) -> Page[SavedQuery]:
+def saved_query_history(parts: ConsoleParts, name: str, offset: int = 0, limit: int = 50) -> Page[SavedQuery]:
     """Newest first; also of a query that is not listed any more."""
     with parts.plane.database.read() as connection:
         return query_history(connection, name, offset=offset, limit=limit)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from litestar import Request
 
 from tsavo.console.declaring import look
+from tsavo.console.moments import aware
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.views import OverviewRow, StatusView, overview, status_view
-from tsavo.governance import AuditEntry, list_audit
-from tsavo.vocabulary import Page
+from tsavo.governance import list_audit
+from tsavo.vocabulary import AuditEntry, Page
 
 __all__ = ["STATUS_ROUTES"]
 
@@ -36,11 +38,27 @@ def overview_page(
 
 @look("/api/audit", summary="Who changed what, when and why")
 def audit_page(
-    parts: ConsoleParts, subject: str | None = None, offset: int = 0, limit: int = 50
+    parts: ConsoleParts,
+    subject: str | None = None,
+    by: str | None = None,
+    action: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    offset: int = 0,
+    limit: int = 50,
 ) -> Page[AuditEntry]:
-    """Entries of the audit trail, newest first; `subject` is such as ``endpoint:credit``."""
+    """Entries of the audit trail, newest first; `subject` is such as ``endpoint:credit``, `by` is who acted."""
     with parts.plane.database.read() as connection:
-        return list_audit(connection, subject=subject, offset=offset, limit=limit)
+        return list_audit(
+            connection,
+            subject=subject,
+            who=by,
+            action=action,
+            since=aware(since),
+            until=aware(until),
+            offset=offset,
+            limit=limit,
+        )
 
 
 @look("/api/openapi.json", include_in_schema=False)
