@@ -157,3 +157,37 @@ def test_a_stopped_home_replays_too(tmp_path: Path) -> None:
     done = command(*words)
     assert done.returncode == 1
     assert json.loads(done.stdout)["replay"]["verdict"] == "breaks"
+
+
+def test_rows_that_several_versions_answered_are_replayed_by_each(running: Running, tmp_path: Path) -> None:
+    model, reference = save_small_model(tmp_path)
+    running.tsavo("deploy", str(model), "--name", "parent", "--reference", str(reference), "--trust")
+    with tsavo.connect(running.console) as client:
+        for name in ("north", "south"):
+            client.register(model, name=name, reference=reference, trust=True)
+        client.family("parent").make("region")
+        client.family("parent").set({"north": "north@1", "south": "south@1"})
+        tensors = [
+            {
+                "name": "region",
+                "shape": [5],
+                "datatype": "BYTES",
+                "data": ["north", "south", "north", "?", "south"],
+            },
+            {"name": "m", "shape": [5, 3], "datatype": "FP64", "data": [float(at) for at in range(15)]},
+        ]
+        answer = httpx.post(f"{running.gateway}/v2/models/parent/infer", json={"inputs": tensors})
+        assert answer.status_code == 200, answer.text
+        decision = answer.json()["parameters"]["decision_id"].partition(":")[0]
+        parts = [client.replay(f"{decision}:{row}") for row in range(5)]
+        assert [str(part.version) for part in parts] == [
+            "north@1",
+            "south@1",
+            "north@1",
+            "parent@1",
+            "south@1",
+        ]
+        assert parts[0].rows == (0, 2)
+        assert {part.verdict for part in parts} == {"same"}
+        told = client.decision(f"{decision}:1")
+        assert (told["decision"]["segment"], told["deployed"]["action"]) == ("south", "family.set")

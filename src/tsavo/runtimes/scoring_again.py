@@ -123,12 +123,16 @@ def _arrays(given: Sequence[Tensor], signature: Signature, rows: int) -> Outputs
         if tensor.dtype != output.dtype or tensor.shape != shape:
             wanted = f"{output.dtype} {list(shape)}"
             return f"the output '{output.name}' is {tensor.dtype} {list(tensor.shape)} instead of {wanted}"
+        if isinstance(tensor.data, bytes) == (output.dtype == "string"):
+            raise _unreadable(f"the output '{output.name}' is not of its own type")
         try:
             arrays.append(tensor.array())
         except (ValueError, TypeError) as error:
-            raise Unreadable(
-                "the process that ran the model left an answer that cannot be read",
-                field="outputs",
-                found=str(error)[:200],
-            ) from error
+            raise _unreadable(str(error)[:200]) from error
     return tuple(arrays)
+
+
+def _unreadable(found: str) -> Unreadable:
+    return Unreadable(
+        "the process that ran the model left an answer that cannot be read", field="outputs", found=found
+    )
