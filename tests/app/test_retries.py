@@ -33,7 +33,16 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running_on(folder / "home", "--workers", "2") as running:
         model, reference = save_small_model(folder)
         running.tsavo("deploy", str(model), "--name", "small", "--reference", str(reference), "--trust")
+        until_both_know(running)
         yield running
+
+
+def until_both_know(running: Running) -> None:
+    """Wait until each worker has been asked often and knew the endpoint: a new one is everywhere within a second."""
+    known = 0
+    while known < 30:
+        answer = httpx.get(f"{running.gateway}/v2/models/small", timeout=30)
+        known = known + 1 if answer.status_code == 200 else 0
 
 
 def ask(running: Running, key: str, **parts: Any) -> httpx.Response:
