@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsavo.storage import SystemClock, from_nanoseconds
+from tsavo.storage import SystemClock, clock_source, from_nanoseconds
 
 
 def test_the_system_clock_tells_one_time_in_two_ways() -> None:
@@ -21,3 +21,8 @@ def test_the_system_clock_tells_one_time_in_two_ways() -> None:
 def test_nanoseconds_are_cut_to_microseconds_exactly(nanoseconds: int) -> None:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     assert from_nanoseconds(nanoseconds) == epoch + timedelta(microseconds=nanoseconds // 1000)
+
+
+def test_the_clock_says_whether_it_is_in_step() -> None:
+    known = {"system clock", "system clock, synchronised", "system clock, not synchronised"}
+    assert clock_source() in known

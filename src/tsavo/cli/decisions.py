@@ -109,6 +109,8 @@ def _about(told: dict[str, Any], version: Version) -> Iterator[tuple[str, Any]]:
     if runtime:
         libraries = ", ".join(f"{name} {found}" for name, found in runtime["libraries"].items())
         yield "scored by", f"Python {runtime['python']}, {runtime['processor']}; {libraries}"
+        if runtime["clock"]:
+            yield "clock", runtime["clock"]
 
 
 def replay(

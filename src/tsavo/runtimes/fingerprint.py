@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tsavo.storage import write_atomically
+from tsavo.storage import clock_source, write_atomically
 from tsavo.vocabulary import Damaged
 
 __all__ = ["Fingerprint", "differences", "keep_fingerprint", "read_fingerprint", "take_fingerprint"]
@@ -52,6 +52,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
         The linear algebra library of numpy.
     threads
         Of one prediction, by what sets them.
+    clock
+        Where the times of decisions come from; it has no say in answers.
     """
 
     python: str
@@ -61,6 +63,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[str, ...]
     blas: str
     threads: dict[str, str]
+    clock: str = ""
 
     @property
     def digest(self) -> str:
@@ -83,6 +86,7 @@ def take_fingerprint() -> Fingerprint:
         blas=f"{blas.get('name')} {blas.get('version')}",
         # Compiled models run on one thread each, whatever else is said.
         threads={"onnxruntime": "1", **{name: os.environ[name] for name in _THREADS if name in os.environ}},
+        clock=clock_source(),
     )
 
 
@@ -127,7 +131,7 @@ def read_fingerprint(digest: str, folder: Path) -> Fingerprint | None:
 
 
 def differences(one: Fingerprint, other: Fingerprint) -> dict[str, tuple[Any, Any]]:
-    """What differs, by name: what `one` has, and what `other` has.
+    """What differs of what has a say in answers, by name: what `one` has, and what `other` has.
 
     Features are compared as sets: what each has alone.
     """

@@ -5,7 +5,7 @@ connections, the time, fresh ids. It must never know what the bytes mean.
 """
 
 from tsavo.storage.artifacts import ArtifactStore
-from tsavo.storage.clock import Clock, SystemClock, from_nanoseconds
+from tsavo.storage.clock import Clock, SystemClock, clock_source, from_nanoseconds
 from tsavo.storage.database import Connection, Database, JsonText, UtcDateTime, metadata
 from tsavo.storage.files import file_digest, sync_file_system, write_atomically
 from tsavo.storage.home import Addresses, Home, HomeLock
@@ -24,6 +24,7 @@ __all__ = [
     "IdSource",
     "JsonText",
     "SystemClock",
+    "clock_source",
     "UtcDateTime",
     "file_digest",
     "from_nanoseconds",

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ["Clock", "SystemClock", "from_nanoseconds"]
+__all__ = ["Clock", "SystemClock", "clock_source", "from_nanoseconds"]
+
+# The kernel's struct timex is smaller; the state of the clock is what adjtimex(2) returns.
+_TIMEX_BYTES: Final = 512
+_TIME_ERROR: Final = 5
 
 
 class Clock(Protocol):
@@ -41,3 +47,16 @@ def from_nanoseconds(nanoseconds: int) -> datetime:
     """
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+
+
+def clock_source() -> str:
+    """Where the time comes from, and whether the kernel knows it to be in step with others' (adjtimex(2))."""
+    if sys.platform != "linux":
+        return "system clock"
+    try:
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    except (OSError, AttributeError):
+        return "system clock"
+    if state < 0:
+        return "system clock"
+    return f"system clock, {'not ' if state == _TIME_ERROR else ''}synchronised"
