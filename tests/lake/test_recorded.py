@@ -102,6 +102,8 @@ def test_requests_are_listed_page_by_page_in_their_order(tmp_path: Path) -> None
         "credit-risk", since=since, until=since + timedelta(seconds=4), version=("m", 2)
     )
     assert some == [request_id(5), request_id(7)]
+    scene.write(decision(41, version=3, role="shadow"))
+    assert scene.lake.request_ids("credit-risk", version=("m", 3)) == ([request_id(41)], False)
     assert scene.lake.request_ids("credit-risk", most_rows=1) == ([request_id(0)], True)
     assert scene.lake.request_ids("nobody") == ([], False)
     assert scene.lake.recorded("nobody", [request_id(1)]) == []

@@ -97,19 +97,21 @@ def request_ids(
     since, until
         Decided in [`since`, `until`).
     version
-        Answered by this model and version, not by shadows.
+        Those that this model and version answered, also as a shadow; else those that anybody but a shadow answered.
     """
     sources = decision_sources(session, rows, lambda file: _ends_behind(file, after, since, until))
     if not sources:
         return [], False
     # Every id of a request that was seen begins with the request and a colon; a semicolon is the next character.
-    conditions = ["role <> 'shadow'", f"decision_id >= {text(after + ';' if after else '')}"]
+    conditions = [f"decision_id >= {text(after + ';' if after else '')}"]
     if since is not None:
         conditions.append(f"time >= {moment(since)}")
     if until is not None:
         conditions.append(f"time < {moment(until)}")
     if version is not None:
         conditions.append(f"model = {text(version[0])} AND version = {version[1]:d}")
+    else:
+        conditions.append("role <> 'shadow'")
     names = "decision_id, time, role, model, version"
     found = session.table(
         f"SELECT split_part(decision_id, ':', 1) AS request, count(*) AS n FROM ({union(sources, names)})"
