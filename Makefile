@@ -25,9 +25,9 @@ TORCH := 2.13.0
 # Processes that pytest uses.
 TEST_WORKERS ?= 2
 
-BENCH ?= serving large_requests density families registration bulk registry python_worker hostile
+BENCH ?= serving large_requests density families registration bulk registry lake python_worker hostile
 
-.PHONY: help setup demo test serve bench matrix docs lint types contracts tests format requirements wheel clean
+.PHONY: help setup demo test serve bench matrix kills tampering docs lint types contracts tests format requirements wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,12 @@ docs: setup  ## build the documentation into site/
 
 bench: setup  ## ours beside its peers, in the same run; BENCH=serving ARGS="--seconds 4" for one of them
 	@for name in $(BENCH); do echo "# $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done
+
+kills: setup  ## kill gateway and keeper under load on failing disks, and compare ids; ARGS="--kills 50"
+	@$(BIN)/python -m benchmarks.kills $(ARGS)
+
+tampering: setup  ## change lake, log and registry at random, and count what the independent verifier finds; ARGS="--changes 500"
+	@$(BIN)/python -m benchmarks.tampering $(ARGS)
 
 matrix: setup  ## every model kind through a running Tsavo, as a table; writes docs/matrix.md; ARGS="--only XGBoost" narrows it
 	@$(BIN)/python tools/matrix.py $(ARGS)

@@ -131,7 +131,7 @@ def test_outcomes_meet_their_decisions(tsavo: CommandLine, rows: Path, tmp_path:
 def test_decision_tells_inputs_outputs_and_origin(tsavo: CommandLine, rows: Path) -> None:
     (decision, *_) = [row["decision_id"] for row in score(tsavo, rows)]
     text = tsavo.done("decision", decision)
-    for part in (decision, "  a  1.5", "probabilities", "small@1, registered by", "from model.joblib"):
+    for part in (decision, "  a  1.5", "probabilities", "\nsmall@1\n", "model.joblib (scikit-learn", "put there"):
         assert part in text
     assert "decision_id" in tsavo.refused("decision", "nonsense")
 
@@ -141,7 +141,9 @@ def test_sql_prints_writes_and_cuts(tsavo: CommandLine, rows: Path, tmp_path: Pa
     assert tsavo.json("sql", "select 1 as one, 'x' as two") == [{"one": 1, "two": "x"}]
     assert tsavo.done("sql", "select 1 as one, 'x' as two") == "one  two\n1    x\n"
     assert tsavo.done("sql", "select * from small where false") == "No rows.\n"
-    assert tsavo.done("sql", "select a, b from small", "-o", str(tmp_path / "x.parquet")).endswith("x.parquet\n")
+    assert tsavo.done("sql", "select a, b from small", "-o", str(tmp_path / "x.parquet")).endswith(
+        "x.parquet\n"
+    )
     assert pq.read_table(tmp_path / "x.parquet").column_names == ["a", "b"]
     said = tsavo("sql", "select range as n from range(10)", "--limit", "3", "--json")
     assert (said.code, json.loads(said.out)) == (0, [{"n": 0}, {"n": 1}, {"n": 2}])
@@ -254,7 +256,7 @@ def test_what_a_stopped_home_still_answers(anywhere: CommandLine, rows: Path, tm
     ]
     told = anywhere.json("decision", answers[1]["decision_id"], *there)
     assert told["decision"]["features"] == {"a": -2.0, "b": 0.25, "c": 3.0}
-    assert "from model.joblib" in anywhere.done("decision", answers[1]["decision_id"], *there)
+    assert "model.joblib (scikit-learn" in anywhere.done("decision", answers[1]["decision_id"], *there)
     assert all(look["ok"] for look in anywhere.json("doctor", *there))
     assert "tsavo up --detach" in anywhere.refused("ls", *there)
     assert "there is no Tsavo home here" in anywhere.refused(

@@ -147,6 +147,26 @@ def test_search_and_sql_keep_their_state_in_the_address(scene: Scene, page: Page
     assert page.locator("td").first.inner_text() == "42"
 
 
+def test_a_query_is_saved_from_the_editor_and_its_answer_downloaded(scene: Scene, page: Page) -> None:
+    page.goto(f"{scene.running.console}/sql")
+    page.locator("textarea").fill("select 6 * 7 as answer")
+    page.locator("input[name=name]").fill("made-here")
+    page.locator("input[name=description]").fill("What is it?")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url(re.compile("/queries/made-here"))
+    assert page.locator("td").first.inner_text() == "42"
+    with page.expect_download() as download:
+        page.get_by_role("link", name="csv").click()
+    assert Path(download.value.path()).read_text() == '"answer"\n42\n'
+    page.goto(f"{scene.running.console}/queries?search=what+is")
+    page.get_by_role("link", name="made-here").click()
+    assert page.locator("h1").inner_text() == "made-here"
+    page.locator("details.plug summary").click()
+    page.get_by_role("button", name="Remove").last.click()
+    page.wait_for_url(re.compile("/queries$"))
+    assert "made-here" not in page.locator("main").inner_text()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_can_be_read_on_their_ground(
     scene: Scene, page: Page, scheme: Literal["light", "dark"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from tests.lake.scene import START, Scene, decision, fresh_id, outcome, row_id
-from tsavo.vocabulary import Invalid, NotFound
+from tsavo.lake.tables import LakeTable, Snapshot
+from tsavo.storage import name_mark
+from tsavo.vocabulary import DecisionRecord, Invalid, NotFound
 
 START_TIME = datetime.fromtimestamp(START // 10**9, UTC)
 
@@ -100,3 +104,49 @@ def test_the_backlog_and_known_outcomes_are_counted(scene: Scene) -> None:
     scene.ship()
     assert [entry["rows"] for entry in scene.lake.backlog()] == [0]
     assert scene.lake.outcomes_count("credit-risk") == 1
+
+
+def marked(number: int, endpoint: str) -> DecisionRecord:
+    """A decision whose id has the mark of its endpoint, as gateways make them."""
+    record = decision(number, endpoint=endpoint)
+    return replace(record, request=record.request[:-4] + name_mark(endpoint))
+
+
+def test_a_decision_is_looked_for_where_its_mark_fits(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [marked(number, f"e{number:02d}") for number in range(40)]
+    scene.write(*records)
+    scene.ship()
+    lake = scene.reopened()
+    opened: list[str] = []
+    original = LakeTable.snapshot
+
+    def counted(table: LakeTable, journals: Iterable[str] = ()) -> Snapshot | None:
+        opened.append(table.path.name)
+        return original(table, journals)
+
+    monkeypatch.setattr(LakeTable, "snapshot", counted)
+    assert lake.decision(f"{records[33].request}:0")["endpoint"] == "e33"
+    assert set(opened) == {"e33"}
+
+
+def test_ids_without_a_mark_are_found_all_the_same(scene: Scene) -> None:
+    scene.write(*[decision(number, endpoint=f"e{number:02d}") for number in range(20)])
+    scene.ship()
+    lake = scene.reopened()
+    for number in range(20):
+        assert lake.decision(row_id(number))["endpoint"] == f"e{number:02d}"
+    with pytest.raises(NotFound):
+        lake.decision(row_id(99))
+
+
+def test_two_endpoints_with_one_mark_are_told_apart(scene: Scene) -> None:
+    names: dict[str, str] = {}
+    for number in range(3_000):
+        other = names.setdefault(name_mark(f"n{number}"), f"n{number}")
+        if other != f"n{number}":
+            break
+    records = [marked(1, other), marked(2, f"n{number}")]
+    scene.write(*records)
+    scene.ship()
+    for record in records:
+        assert scene.lake.decision(f"{record.request}:0")["endpoint"] == record.endpoint

@@ -86,13 +86,7 @@ def _join(plane: ControlPlane, lake: Lake, append: Callable[[bytes], None], endp
         more = bool(after)
         found = []
         for key in sorted({one.key for one in piece}):
-            outcomes = [one for one in piece if one.key == key]
-            try:
-                decisions = decisions_of(lake, endpoint, key, outcomes)
-            except Invalid:
-                # Versions have changed the feature since: it goes on waiting, where people see it.
-                continue
-            found += [(one, ids) for one, ids in zip(outcomes, decisions or (), strict=False) if ids]
+            found += _found(lake, endpoint, key, [one for one in piece if one.key == key])
         for record in outcome_records(endpoint, found):
             append(encode_record(record))
         if found:
@@ -100,3 +94,18 @@ def _join(plane: ControlPlane, lake: Lake, append: Callable[[bytes], None], endp
                 drop_waiting(connection, [one for one, _ in found])
         joined += len(found)
     return joined
+
+
+def _found(
+    lake: Lake, endpoint: str, key: str, outcomes: Sequence[WaitingOutcome]
+) -> list[tuple[WaitingOutcome, list[str]]]:
+    """Outcomes and their decisions. One that fits no feature goes on waiting, where people see it."""
+    try:
+        decisions = decisions_of(lake, endpoint, key, outcomes)
+    except Invalid as error:
+        if error.field == "key" or len(outcomes) == 1:
+            return []
+        # A value that is not of the feature's type must not keep the others waiting: halve until it stands alone.
+        middle = len(outcomes) // 2
+        return _found(lake, endpoint, key, outcomes[:middle]) + _found(lake, endpoint, key, outcomes[middle:])
+    return [(one, ids) for one, ids in zip(outcomes, decisions or (), strict=False) if ids]

@@ -54,7 +54,7 @@ def keep_query(
         number = query_number(connection, name) + 1
         saved = SavedQuery(name, number, query, description, who.name, plane.clock.now(), why)
         save_query(connection, saved)
-        _audit(connection, saved.time, who, "save-query", f"query:{name}", why, before, saved)
+        _audit(connection, saved.time, who, "query.save", f"query:{name}", why, before, saved)
     return saved
 
 
@@ -64,7 +64,7 @@ def remove_query(plane: ControlPlane, who: Principal, name: str, *, why: str = "
     with plane.database.begin() as connection:
         before = get_query(connection, name)
         hide_query(connection, name)
-        _audit(connection, plane.clock.now(), who, "remove-query", f"query:{name}", why, before, None)
+        _audit(connection, plane.clock.now(), who, "query.remove", f"query:{name}", why, before, None)
 
 
 def schedule_export(
@@ -111,7 +111,7 @@ def schedule_export(
         now = plane.clock.now()
         export = Export(name, query, folder, format, every_seconds, raw, who.name, now, now)
         save_export(connection, export)
-        _audit(connection, now, who, "schedule-export", f"export:{name}", why, before, export)
+        _audit(connection, now, who, "export.schedule", f"export:{name}", why, before, export)
     return export
 
 
@@ -125,7 +125,7 @@ def remove_export(plane: ControlPlane, who: Principal, name: str, *, why: str = 
                 "there is no such export", field="name", found=name, next_step="see 'tsavo export'"
             )
         delete_export(connection, name)
-        _audit(connection, plane.clock.now(), who, "remove-export", f"export:{name}", why, before, None)
+        _audit(connection, plane.clock.now(), who, "export.remove", f"export:{name}", why, before, None)
 
 
 def exported_query(connection: Connection, query: str) -> str:

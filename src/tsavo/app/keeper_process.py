@@ -87,7 +87,10 @@ class Keeper:
         for chore in self._chores:
             chore.stop()
         if self._attestor is not None:
-            self._attestor.stop()
+            try:
+                self._attestor.stop()
+            except Exception as error:  # what a full disk keeps from being signed now is signed after a start
+                report_fault(error)
         self._parts.database.close()
 
     def round(self) -> bool:

@@ -10,17 +10,14 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
+from tsavo.app.journal_settings import JournalSettings
 from tsavo.app.keeper_settings import KeeperSettings, LakeSettings
 from tsavo.storage import Home
 from tsavo.vocabulary import Invalid, Refused, Unreadable
-
-if TYPE_CHECKING:
-    from tsavo.journal import WhenFull
 
 __all__ = [
     "ConsoleSettings",
@@ -39,7 +36,6 @@ __all__ = [
 
 _MIB: Final = 1024 * 1024
 _SCALARS: Final = (str, int, float, bool)
-_WHEN_FULL: Final[tuple[WhenFull, ...]] = ("refuse", "spill", "answer-and-flag")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 # These name the home and the server; they are not settings of a home.
 _NOT_SETTINGS: Final = frozenset({"TSAVO_HOME", "TSAVO_URL", "TSAVO_USER", "TSAVO_TRACE"})
@@ -112,30 +108,6 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: str = "127.0.0.1"
     port: int = 8090
-
-
-class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What becomes of decisions that the disk does not take; each gateway process and the console have a journal.
-
-    Attributes
-    ----------
-    when_full
-        ``refuse``, ``spill`` or ``answer-and-flag``.
-    spill
-        A folder on another disk, for ``spill``.
-    most_gib
-        How large one journal may grow while the keeper does not ship; 0 for no bound.
-    least_free_mib
-        How much stays free on the journal's disk; 0 for no bound.
-    patience_seconds
-        A disk that takes longer for one commit is one that does not answer.
-    """
-
-    when_full: str = "refuse"
-    spill: str = ""
-    most_gib: float = 20.0
-    least_free_mib: int = 256
-    patience_seconds: float = 10.0
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -360,7 +332,7 @@ def _checked(settings: Settings) -> Settings:
     _within("gateway.idempotency_mib", settings.gateway.idempotency_mib, 1, 1 << 20)
     for origin in settings.gateway.cors_origins:
         _check_origin(origin)
-    _check_journal(settings.journal)
+    settings.journal.check()
     _within("ledger.sign_seconds", settings.ledger.sign_seconds, 0.05, 86_400)
     settings.keeper.check()
     settings.lake.check()
@@ -373,26 +345,6 @@ def _checked(settings: Settings) -> Settings:
     _within("worker.processes", worker.processes, 1, 1000)
     _within("worker.waiting", worker.waiting, 1, 100_000)
     return settings
-
-
-def _check_journal(journal: JournalSettings) -> None:
-    if journal.when_full not in _WHEN_FULL:
-        raise Invalid(
-            "a setting is wrong",
-            field="journal.when_full",
-            found=journal.when_full,
-            expected=f"one of {', '.join(_WHEN_FULL)}",
-        )
-    if (journal.when_full == "spill" or journal.spill) and not Path(journal.spill).is_absolute():
-        raise Invalid(
-            "a setting is wrong",
-            field="journal.spill",
-            found=journal.spill,
-            expected="the full path of a folder, on another disk than the home",
-        )
-    _within("journal.most_gib", journal.most_gib, 0, 1 << 20)
-    _within("journal.least_free_mib", journal.least_free_mib, 0, 1 << 30)
-    _within("journal.patience_seconds", journal.patience_seconds, 0.1, 3600)
 
 
 def _check_origin(origin: str) -> None:

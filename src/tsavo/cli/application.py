@@ -48,7 +48,7 @@ _COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "decision": ("decisions", "The receipt of a decision; --replay asks its version again."),
         "backtest": ("backtesting", "Ask another version what an endpoint was asked."),
         "replay": ("decisions", "Ask versions again what they were asked, and compare to the last bit."),
-        "verify-log": ("proving", "See whether decisions or the registry were changed behind the log's back."),
+        "verify-log": ("proving", "See whether anything was changed behind the log's back."),
         "anchor": ("proving", "Keep the log's newest signed head elsewhere."),
     },
     "Watch and act": {

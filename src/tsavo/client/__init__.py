@@ -10,7 +10,9 @@ from tsavo.client.client import Client, Registered, connect
 from tsavo.client.endpoint import Endpoint
 from tsavo.client.family import Family, MembersChanged
 from tsavo.client.family_scores import FamilyScores
+from tsavo.client.files import Exported
 from tsavo.client.locating import NotRunning
+from tsavo.client.outcomes import OutcomesRecorded
 from tsavo.client.scoring import Scores
 from tsavo.client.tables import as_table, read_table, write_table
 
@@ -18,10 +20,12 @@ __all__ = [
     "BulkResult",
     "Client",
     "Endpoint",
+    "Exported",
     "Family",
     "FamilyScores",
     "MembersChanged",
     "NotRunning",
+    "OutcomesRecorded",
     "Registered",
     "Scores",
     "as_table",

@@ -47,7 +47,9 @@ class Spool(tempfile.SpooledTemporaryFile[bytes]):
         super().__init__(max_size=_IN_MEMORY, dir=folder)
         self.rows = 0
         self.truncated = False
-        self._room = min(_MOST_BYTES, max(0, shutil.disk_usage(folder).free - _LEFT_FREE))
+        # What fits in memory needs no disk: small questions are answered also when it is full.
+        free = shutil.disk_usage(folder).free - _LEFT_FREE
+        self._room = max(_IN_MEMORY, min(_MOST_BYTES, free))
 
     def write(self, piece: Any) -> int:
         """Write a piece; raise `TooLarge` when there is no room for it."""

@@ -14,9 +14,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from tsavo.ledger import canonical
 from tsavo.registry import page_of
-from tsavo.storage import Connection, JsonText, UtcDateTime, metadata
+from tsavo.storage import Connection, JsonText, UtcDateTime, canonical, metadata
 from tsavo.vocabulary import AuditEntry, Page
 
 __all__ = ["AuditEntry", "audit", "audit_rows", "chain_of", "list_audit"]

@@ -185,7 +185,7 @@ class Journal:
             self._released = max(self._released, upto)
             while _remove_some(self.path, upto):
                 continue
-            if self._holes and not self.size().rows:
+            if self._holes and not self.size().rows and all(gap.told for gap in self.gaps()):
                 # What was saved of a damaged journal has been shipped; nobody writes to it.
                 for file in self.path.parent.glob(f"{self.path.name}*"):
                     file.unlink(missing_ok=True)

@@ -9,8 +9,10 @@ lock on a file tells whether a writer lives; when none does, the reader removes 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +20,11 @@ import msgspec
 
 from tsavo.storage import write_atomically
 
-__all__ = ["Presence", "released", "write_release"]
+__all__ = ["Presence", "released", "reserve_release", "write_release"]
 
 _RELEASE: Final = "-released"
+# Each release has this length, so that a later one fits where an earlier one is.
+_BYTES: Final = 128
 _LOCK: Final = "-writer"
 
 
@@ -30,8 +34,22 @@ class _Release(msgspec.Struct, frozen=True):
 
 
 def write_release(path: Path, journal: str, upto: int) -> None:
-    """Say that the records of `path` up to `upto` are no longer needed."""
-    write_atomically(_beside(path, _RELEASE), msgspec.json.encode(_Release(journal, upto)))
+    """Say that the records of `path` up to `upto` are no longer needed; raise `OSError` when that cannot be written."""
+    content = msgspec.json.encode(_Release(journal, upto)).ljust(_BYTES)
+    try:
+        write_atomically(_beside(path, _RELEASE), content)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # A full disk takes what makes no file longer; and who could make room on it, but what is released here?
+        _overwrite(_beside(path, _RELEASE), content)
+
+
+def reserve_release(path: Path) -> None:
+    """See that `write_release` finds a file with room; where that fails it is tried again at the next start."""
+    if not _beside(path, _RELEASE).exists():
+        with suppress(OSError):
+            write_release(path, "", 0)
 
 
 def released(path: Path, journal: str) -> int:
@@ -42,6 +60,16 @@ def released(path: Path, journal: str) -> int:
         # Not knowing is safe: released records are read once more, and what keeps them elsewhere knows them.
         return 0
     return release.upto if release.journal == journal else 0
+
+
+def _overwrite(path: Path, content: bytes) -> None:
+    # Torn, it is not JSON, which is the same as not knowing.
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(file, content, 0)
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 class Presence:

@@ -253,7 +253,8 @@ class JournalWriter:
                 continue
             self._commit(group)
             unlooked += len(group)
-            if unlooked >= _BETWEEN_REMOVALS:
+            # Where nothing can be recorded, removing is what may make room.
+            if unlooked >= _BETWEEN_REMOVALS or self.failure is not None:
                 # At least twice as many as came in, so that it always catches up.
                 self._places.rest(2 * unlooked)
                 unlooked = 0
@@ -271,7 +272,7 @@ class JournalWriter:
         self._in_flight = group
         self._began = time.monotonic()
         payloads, replies, size = _contents(group)
-        result = self._places.keep(payloads, replies, flagging=len(group) - len(replies))
+        result = self._places.keep(payloads, replies, lambda: _flaggable(group))
         self._began = None
         self._stuck = False
         self.failure = result if isinstance(result, Unavailable) else None
@@ -303,6 +304,12 @@ def _settle(group: list[_Waiting], result: Unavailable | str | None) -> None:
             future.set_exception(_not_kept())
         else:
             future.set_result(result)
+
+
+def _flaggable(group: list[_Waiting]) -> tuple[int, list[bytes]]:
+    """How many appends come without a reply to keep, and their records."""
+    some = [waiting for waiting in group if waiting[2] is None or waiting[2].reply is None]
+    return len(some), _contents(some)[0]
 
 
 def _size(waiting: _Waiting) -> int:

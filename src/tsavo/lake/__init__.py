@@ -17,6 +17,7 @@ from tsavo.lake.recorded import Recorded
 from tsavo.lake.session import Answer, check_statement
 from tsavo.lake.shipping import Shipped
 from tsavo.lake.tail import SignatureOf
+from tsavo.lake.texts import python_columns
 from tsavo.lake.waiting import Patience
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "check_statement",
     "format_named",
     "json_bytes",
+    "python_columns",
     "write_answer",
 ]

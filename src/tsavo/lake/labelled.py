@@ -63,9 +63,7 @@ def next_labelled(
         parts.append(_joined(session, rows, _outcomes_of(session, outcomes, ids, known_then), values))
     if arrived is not None:
         ids = _first_arrivals(session, outcomes, arrived, known)
-        source = session.source(
-            dataset(overlapping(decisions.files, ids), decisions.schema, DECISION_BOUNDS)
-        )
+        source = session.source(dataset(overlapping(decisions.files, ids), decisions.schema, DECISION_BOUNDS))
         named = session.source(ids)
         rows = (
             f"SELECT * FROM ({nested([source])}) WHERE {within({}, seen)}"

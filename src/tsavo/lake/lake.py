@@ -31,7 +31,7 @@ from tsavo.lake.session import Session
 from tsavo.lake.shipping import Shipped, Shipper
 from tsavo.lake.tables import LakeTable, dataset
 from tsavo.lake.tail import SignatureOf, TailReader
-from tsavo.lake.tidying import sweep, tidy
+from tsavo.lake.tidying import may_need_tidying, sweep, tidy
 from tsavo.lake.undisturbed import undisturbed
 from tsavo.lake.waiting import Patience
 from tsavo.storage import mark_of, name_mark
@@ -40,6 +40,7 @@ from tsavo.vocabulary import NotFound, Signature, check_name, parse_decision_id
 __all__ = ["Lake"]
 
 _SMALL_FILES: Final = 7
+_SWEEP_TURNS: Final = 36
 _NO_STRUCT: Final = pa.struct([])
 
 
@@ -65,6 +66,7 @@ class Lake(Asking):
         self._shipper = Shipper(self._folders, journal_folder, signature_of)
         self._tail = TailReader(journal_folder)
         self._ranges = Ranges()
+        self._turn = 0
 
     def log_to(self, log: CommitLog) -> None:
         """Have every commit that this process makes noted in `log`, before a journal lets go of its records."""
@@ -85,13 +87,18 @@ class Lake(Asking):
     def maintain(self, *, most_small_files: int = _SMALL_FILES) -> int:
         """Merge small files of tables that have more than `most_small_files`; return how many tables had.
 
-        Files that were replaced more than six hours ago are deleted.
+        Files that were replaced more than six hours ago are deleted, of one table in 36 a call: to see whether there
+        are any costs a look at the table, and there may be thousands.
         """
         tidied = 0
-        for table in self._folders.all():
-            with self._watching(table, tidying=True):
-                tidied += tidy(table, most_small_files)
-                sweep(table)
+        self._turn += 1
+        for number, table in enumerate(self._folders.all()):
+            sweeping = (number + self._turn) % _SWEEP_TURNS == 0
+            if sweeping or may_need_tidying(table, most_small_files):
+                with self._watching(table, tidying=True):
+                    tidied += tidy(table, most_small_files)
+                    if sweeping:
+                        sweep(table)
         return tidied
 
     def file_of(self, endpoint: str, decision_id: str) -> Path | None:

@@ -29,6 +29,8 @@ _SETTINGS: Final = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
+    # It goes to standard output, which is a file's or a program's.
+    "enable_progress_bar": "false",
 }
 _FAILURES: Final = (duckdb.Error, pa.ArrowException, OSError, RuntimeError, ValueError)
 

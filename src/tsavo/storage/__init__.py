@@ -5,6 +5,7 @@ connections, the time, fresh ids. It must never know what the bytes mean.
 """
 
 from tsavo.storage.artifacts import ArtifactStore
+from tsavo.storage.canonical import canonical
 from tsavo.storage.clock import Clock, SystemClock, clock_source, from_nanoseconds
 from tsavo.storage.database import Connection, Database, JsonText, UtcDateTime, metadata
 from tsavo.storage.files import file_digest, sync_file_system, write_atomically
@@ -25,6 +26,7 @@ __all__ = [
     "JsonText",
     "SystemClock",
     "UtcDateTime",
+    "canonical",
     "clock_source",
     "file_digest",
     "from_nanoseconds",
