@@ -131,7 +131,14 @@ def test_outcomes_meet_their_decisions(tsavo: CommandLine, rows: Path, tmp_path:
 def test_decision_tells_inputs_outputs_and_origin(tsavo: CommandLine, rows: Path) -> None:
     (decision, *_) = [row["decision_id"] for row in score(tsavo, rows)]
     text = tsavo.done("decision", decision)
-    for part in (decision, "  a  1.5", "probabilities", "\nsmall@1\n", "model.joblib (scikit-learn", "put there"):
+    for part in (
+        decision,
+        "  a  1.5",
+        "probabilities",
+        "\nsmall@1\n",
+        "model.joblib (scikit-learn",
+        "put there",
+    ):
         assert part in text
     assert "decision_id" in tsavo.refused("decision", "nonsense")
 

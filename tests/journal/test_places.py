@@ -163,6 +163,30 @@ def test_a_count_that_began_on_a_read_only_disk_outlives_the_process_too(tmp_pat
         one.close()
 
 
+def test_a_count_from_before_a_read_only_start_is_told_without_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "a.db"
+    path.parent.mkdir()
+    before = Notes(path)
+    before.unrecorded(2, 5, 1_000)
+    before.close()
+    beside = path.with_name("a.db-notes")
+    beside.rename(tmp_path / "kept")
+    beside.mkdir()
+
+    async def work(writer: JournalWriter) -> None:
+        assert not writer._first.notes.beside
+        beside.rmdir()
+        (tmp_path / "kept").rename(beside)
+        # The first place was closed to it, and works again.
+        writer._places._failure = Unavailable("read-only")
+        assert await comes(lambda: writer.standing.state == "well" and writer._first.notes.beside)
+        await writer.append(b"1")
+
+    with_writer(path, work)
+    with Journal(path) as journal:
+        assert [gap[1:3] for gap in journal.gaps()] == [(2, 5)]
+
+
 def test_it_warns_before_it_is_full(tmp_path: Path) -> None:
     async def work(writer: JournalWriter) -> None:
         for _ in range(88):

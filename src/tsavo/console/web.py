@@ -186,7 +186,9 @@ def alerts_page(
     asked = {"state": wanted, "endpoint": endpoint, "offset": offset}
     query = urlencode({key: value for key, value in asked.items() if value})
     twin = f"/api/alerts?{query}" if query else "/api/alerts"
-    return page_of("alerts.html", request, parts, page=page, state=shown or "all", endpoint=endpoint, twin=twin)
+    return page_of(
+        "alerts.html", request, parts, page=page, state=shown or "all", endpoint=endpoint, twin=twin
+    )
 
 
 @look("/audit", include_in_schema=False)

@@ -160,6 +160,20 @@ class Log:
             self._failed(error)
             raise unavailable(self.path, error) from error
 
+    def renew_notes(self) -> None:
+        """Note beside the journal again, and tell of what was noted there before, once its disk works."""
+        if self._notes is None or self._notes.beside:
+            return
+        fresh = Notes(self.path)
+        if not fresh.beside:
+            fresh.close()
+            return
+        self._notes.close()
+        self._notes = fresh
+        fresh.begin(self.journal_id)
+        if fresh.gap is not None:
+            self.commit([], ())
+
     def tidy(self, rows: int = _REMOVED_AT_ONCE) -> None:
         """Remove some of the records that readers no longer need, and of the replies that are too old.
 

@@ -46,6 +46,8 @@ class Notes:
     def __init__(self, path: Path) -> None:
         own, elsewhere = path.with_name(path.name + _SUFFIX), _elsewhere(path)
         beside = _mapped(own)
+        # Whether they are where the next process looks first.
+        self.beside = beside is not None
         self._map: mmap.mmap | bytearray = beside or _mapped(elsewhere) or bytearray(_BYTES)
         self._view = memoryview(self._map)
         self._words = self._view[: _WORDS * 8].cast("q")

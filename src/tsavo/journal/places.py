@@ -228,6 +228,8 @@ class Places:
             return error
         if failure is not None:
             self._failure = None
+            with suppress(Unavailable):
+                self.first.renew_notes()
             self._measured_at = 0.0
             self._say()
         return None
