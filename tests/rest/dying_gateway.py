@@ -25,7 +25,9 @@ from tsavo.storage import SystemClock
 class Dies(JournalWriter):
     """Its process ends by SIGKILL before anybody can be told that a reply is on disk."""
 
-    def append(self, payload: bytes, *more: bytes, reply: KeptReply | None = None) -> asyncio.Future[None]:
+    def append(
+        self, payload: bytes, *more: bytes, reply: KeptReply | None = None
+    ) -> asyncio.Future[str | None]:
         future = super().append(payload, *more, reply=reply)
         # Called before the task that waits for it goes on.
         future.add_done_callback(lambda _: os.kill(os.getpid(), signal.SIGKILL))
