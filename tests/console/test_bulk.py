@@ -107,4 +107,5 @@ def test_nothing_is_left_behind_by_a_caller_that_goes(scene: Scene, model: bytes
     assert done[first["row"]]["status"] == "known"
     work = Path(scene.running.home) / "work"
 
-    assert wait_for(lambda: not list(work.glob("upload-*")))
+    # What was begun is finished, one model after another.
+    assert wait_for(lambda: not list(work.glob("upload-*")), seconds=120)
