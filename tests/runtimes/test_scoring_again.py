@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from tsavo.runtimes.jobs import AskedVersion
 from tsavo.runtimes.scoring_again import Asking, _outputs
 from tsavo.vocabulary import Batch, Field, Hints, Output, Signature, Tensor, TsavoError
 
@@ -24,7 +25,8 @@ SHARES = Tensor.of(np.full((3, 2), 0.5, np.float32))
 
 def asking(batches: int = 1) -> Asking:
     return Asking(
-        "onnx", Path("m"), "onnx", False, Hints(), SIGNATURE, [Batch(3, np.zeros((3, 1)))] * batches
+        AskedVersion("onnx", Path("m"), "onnx", False, Hints(), SIGNATURE),
+        [Batch(3, np.zeros((3, 1)))] * batches,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tsavo.actions.control_plane import ControlPlane
 from tsavo.registry import get_version
 from tsavo.runtimes import Lock, holding
+from tsavo.runtimes.jobs import AskedVersion
 from tsavo.runtimes.scoring_again import Asking, Outputs, score_again
 from tsavo.vocabulary import Batch, TsavoError, Version, VersionRef
 
@@ -64,8 +65,9 @@ def _ask_python(plane: ControlPlane, version: Version, batches: Sequence[Batch])
             text = plane.artifacts.get(version.environment.lock).decode()
             python = plane.environments.ensure(Lock.of(text, version.environment.python))
         asking = _asking(plane, version, batches)
+        asked = asking.version
         with holding(
-            python, asking.model, asking.format, asking.hints, trusted=asking.trusted, work=plane.work
+            python, asked.model, asked.format, asked.hints, trusted=asked.trusted, work=plane.work
         ) as connection:
             return score_again([asking], plane.work, remote=connection.fileno())[0]
     except TsavoError as error:
@@ -74,12 +76,12 @@ def _ask_python(plane: ControlPlane, version: Version, batches: Sequence[Batch])
 
 def _asking(plane: ControlPlane, version: Version, batches: Sequence[Batch]) -> Asking:
     lineage = version.lineage
-    return Asking(
+    asked = AskedVersion(
         runtime=version.runtime,
         model=plane.artifacts.path(version.artifact).resolve(),
         format=lineage.source_format,
         trusted=lineage.trusted_by is not None,
         hints=version.hints,
         signature=version.signature,
-        batches=batches,
     )
+    return Asking(asked, batches)

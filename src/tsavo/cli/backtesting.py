@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from tsavo.cli.moments import read_moment
 from tsavo.cli.options import Common, Flag, Options
 from tsavo.cli.printing import print_json, print_table
 from tsavo.vocabulary import Backtest, Invalid
-
-if TYPE_CHECKING:
-    from tsavo.client import Client
 
 __all__ = ["backtest"]
 
@@ -53,51 +49,38 @@ def backtest(
     """
     if list:
         return _list(on, options)
-    if (version is None) == (go_on is None) or (version is not None and on is None):
-        raise Invalid(
-            "back-test what?",
-            field="version" if version is None else "on",
-            found=version,
-            expected="MODEL@N --on ENDPOINT, or --go-on NAME, or --list",
-        )
     with options.connected() as client:
-        return _run(_steps(client, version, on, name, since, until, go_on), options)
-
-
-def _steps(
-    client: Client,
-    version: str | None,
-    on: str | None,
-    name: str | None,
-    since: str | None,
-    until: str | None,
-    go_on: str | None,
-) -> Iterator[Backtest]:
-    if go_on is not None:
-        return client.continue_backtest(go_on)
-    assert version is not None and on is not None  # noqa: S101 -- looked at before
-    return client.backtest(
-        version, on, name=name, since=read_moment(since, "since"), until=read_moment(until, "until")
-    )
+        if go_on is not None and version is None:
+            return _run(client.continue_backtest(go_on), options)
+        if version is None or on is None or go_on is not None:
+            raise Invalid(
+                "back-test what?",
+                field="version" if version is None else "on",
+                found=version,
+                expected="MODEL@N --on ENDPOINT, or --go-on NAME, or --list",
+            )
+        steps = client.backtest(
+            version, on, name=name, since=read_moment(since, "since"), until=read_moment(until, "until")
+        )
+        return _run(steps, options)
 
 
 def _run(steps: Iterator[Backtest], options: Options) -> int:
-    done: Backtest | None = None
+    done = next(steps)
     try:
         for done in steps:
             if sys.stderr.isatty():
                 print(f"\r{done.decisions:,} decisions\r", end="", file=sys.stderr, flush=True)
     except BaseException:
-        if done is not None and not options.json:
+        if not options.json:
             print(f"\nInterrupted. Go on with: tsavo backtest --go-on {done.name}", file=sys.stderr)
         raise
-    assert done is not None  # noqa: S101 -- there is a first step
     if options.json:
         print_json(done)
         return 0
     failed = f", {done.failed:,} without an answer" if done.failed else ""
     print(f"{done.version} on {done.decisions:,} decisions of {done.endpoint}{failed}")
-    print(f"Next: tsavo sql 'select * from \"{done.view}\" limit 10'")  # noqa: S608 -- printed, not run
+    print(f"Next: tsavo sql 'from \"{done.view}\" limit 10'")
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -13,9 +13,6 @@ from tsavo.cli.options import Common, Flag, Options
 from tsavo.cli.printing import as_text, print_json, print_pairs
 from tsavo.cli.stopped import ask
 from tsavo.vocabulary import Invalid, Replay, ReplayPage, ReplayVerdict, Version
-
-if TYPE_CHECKING:
-    from tsavo.client import Client
 
 __all__ = ["decision", "replay"]
 
@@ -143,40 +140,30 @@ def replay(
     after
         Go on behind this request, as an interrupted run says.
     """
-    if (endpoint is None) == (query is None):
-        raise Invalid(
-            "replay what?",
-            field="endpoint",
-            found=endpoint,
-            expected='an endpoint, or --query "select decision_id from ..."',
-        )
     narrowed = {"since": since, "until": until, "version": version, "after": after or None}
-    if query is not None and any(narrowed.values()):
-        name = next(name for name, value in narrowed.items() if value)
-        raise Invalid("a query says itself which decisions it means", field=name, found=narrowed[name])
     with options.connected() as client:
-        return _tell_all(_pages(client, endpoint, query, since, until, version, after), options)
-
-
-def _pages(
-    client: Client,
-    endpoint: str | None,
-    query: str | None,
-    since: str | None,
-    until: str | None,
-    version: str | None,
-    after: str,
-) -> Iterator[ReplayPage]:
-    if query is not None:
-        return client.replay_query(query)
-    assert endpoint is not None  # noqa: S101 -- one of the two is given
-    return client.replay_all(
-        endpoint,
-        since=read_moment(since, "since"),
-        until=read_moment(until, "until"),
-        version=version,
-        after=after,
-    )
+        if query is not None and endpoint is None:
+            if any(narrowed.values()):
+                name = next(name for name, value in narrowed.items() if value)
+                raise Invalid(
+                    "a query says itself which decisions it means", field=name, found=narrowed[name]
+                )
+            return _tell_all(client.replay_query(query), options)
+        if endpoint is None or query is not None:
+            raise Invalid(
+                "replay what?",
+                field="endpoint",
+                found=endpoint,
+                expected='an endpoint, or --query "select decision_id from ..."',
+            )
+        pages = client.replay_all(
+            endpoint,
+            since=read_moment(since, "since"),
+            until=read_moment(until, "until"),
+            version=version,
+            after=after,
+        )
+        return _tell_all(pages, options)
 
 
 def _tell_all(pages: Iterator[ReplayPage], options: Options) -> int:

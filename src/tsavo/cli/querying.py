@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from cyclopts import App, Parameter
 
+from tsavo.cli.moments import read_moment
 from tsavo.cli.options import Common, Flag, Options, OutputPath, TablePath
 from tsavo.cli.printing import print_json, print_pairs, print_table
 from tsavo.cli.stopped import ask
@@ -82,7 +82,7 @@ def sql(query: TablePath, /, *, allowed: _Allowed = Allowed(), options: Common =
 
 
 def _answer(text: str, allowed: Allowed, options: Options) -> int:
-    limits: dict[str, Any] = {"memory_mib": allowed.memory, "as_of": _moment(allowed.as_of)}
+    limits: dict[str, Any] = {"memory_mib": allowed.memory, "as_of": read_moment(allowed.as_of, "as-of")}
     if allowed.output != _PIPE or allowed.format is not None:
         return _write(text, allowed, options, limits)
     if allowed.raw:
@@ -131,23 +131,6 @@ def _write(text: str, allowed: Allowed, options: Options, limits: dict[str, Any]
 
 def _tell_cut(limit: int) -> None:
     print(f"Cut after {limit:,} rows; ask for more with --rows.", file=sys.stderr)
-
-
-def _moment(text: str | None) -> datetime | None:
-    """A moment as a person writes it; without a zone it is UTC.
-
-    >>> _moment("2026-01-01T00:00Z") == _moment("2026-01-01")
-    True
-    """
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Invalid(
-            "not a moment", field="as-of", found=text, expected="a time such as 2026-01-01T00:00Z"
-        ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 query = App(name="query", help="Queries that are kept under a name.", help_format="plaintext")

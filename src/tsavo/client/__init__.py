@@ -12,9 +12,9 @@ from tsavo.client.family import Family, MembersChanged
 from tsavo.client.family_scores import FamilyScores
 from tsavo.client.files import Exported
 from tsavo.client.locating import NotRunning
-from tsavo.client.outcomes import OutcomesRecorded
 from tsavo.client.scoring import Scores
 from tsavo.client.tables import as_table, read_table, write_table
+from tsavo.vocabulary import OutcomesRecorded
 
 __all__ = [
     "BulkResult",

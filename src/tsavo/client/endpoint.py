@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from tsavo.client.outcomes import OutcomesRecorded, keyed_outcomes_of, outcomes_of, send, without_empty
+from tsavo.client.outcomes import keyed_outcomes_of, outcomes_of, send, without_empty
 from tsavo.client.scoring import Scores, metadata_of, score
 from tsavo.client.tables import read_table
 from tsavo.client.transport import Transport
-from tsavo.vocabulary import Conflict, DrillReport, Finding, Page, Route, VersionRef
+from tsavo.vocabulary import Conflict, DrillReport, Finding, OutcomesRecorded, Page, Route, VersionRef
 
 if TYPE_CHECKING:
     import pyarrow as pa

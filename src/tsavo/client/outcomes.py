@@ -18,7 +18,7 @@ import msgspec
 from tsavo.client.scoring import counted_from
 from tsavo.client.tables import as_table
 from tsavo.client.transport import Transport
-from tsavo.vocabulary import BadInput, Invalid, TsavoError, parse_decision_id
+from tsavo.vocabulary import BadInput, Invalid, OutcomesRecorded, TsavoError, parse_decision_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "KeyedOutcomes",
     "Outcomes",
-    "OutcomesRecorded",
     "keyed_outcomes_of",
     "outcomes_of",
     "send",
@@ -35,42 +34,7 @@ __all__ = [
 
 
 _A_CALL: Final = 50_000
-_SAMPLE: Final = 10
 _CELL: Final = re.compile(r"(\w+)\[([0-9]+)\]")
-
-
-class OutcomesRecorded(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of a table of outcomes.
-
-    Attributes
-    ----------
-    recorded
-        Outcomes that are kept.
-    decisions
-        Decisions that got one, where they were found by a business key.
-    corrected, unchanged
-        Decisions that had another outcome before, or the same.
-    repeated
-        Outcomes for a decision that a later row has one for, too: the later one counts.
-    unknown
-        Outcomes whose decision is not there. They are kept aside and join it by themselves when it comes.
-    sample
-        The first of the unknown: their rows, counted from 0, and their ids or keys.
-    """
-
-    recorded: int
-    decisions: int = 0
-    corrected: int = 0
-    unchanged: int = 0
-    repeated: int = 0
-    unknown: int = 0
-    sample: list[dict[str, Any]] = msgspec.field(default_factory=list)
-
-    def plus(self, other: OutcomesRecorded, start: int) -> OutcomesRecorded:
-        """The sum of both, where `other` is what came of the rows from `start` on."""
-        counts = {name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__[:-1]}
-        moved = [{**one, "row": one["row"] + start} for one in other.sample]
-        return OutcomesRecorded(**counts, sample=(self.sample + moved)[:_SAMPLE])
 
 
 class Outcomes(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from tsavo.registry import count_waiting, keep_waiting
 from tsavo.vocabulary import (
     Invalid,
     OutcomeRecord,
+    OutcomesRecorded,
     Signature,
     TooLarge,
     TsavoError,
@@ -25,7 +26,7 @@ from tsavo.vocabulary import (
     parse_decision_id,
 )
 
-__all__ = ["KeyedOutcomesGiven", "OutcomesGiven", "Recorded", "record_keyed", "record_outcomes"]
+__all__ = ["KeyedOutcomesGiven", "OutcomesGiven", "record_keyed", "record_outcomes"]
 
 _MOST: Final = 100_000
 _MOST_WAITING: Final = 1_000_000
@@ -71,37 +72,9 @@ class KeyedOutcomesGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     only_check: bool = False
 
 
-class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of outcomes; figures that are 0 are left out.
-
-    Attributes
-    ----------
-    recorded
-        Outcomes that are kept.
-    decisions
-        Decisions that got one, where they were found by a business key.
-    corrected, unchanged
-        Decisions that had another outcome before, or the same.
-    repeated
-        Outcomes for a decision that a later row has one for, too: the later one counts.
-    unknown
-        Outcomes whose decision is not there. They are kept aside and join it by themselves when it comes.
-    sample
-        The first of the unknown: their rows, counted from 0, and their ids or keys.
-    """
-
-    recorded: int
-    decisions: int = 0
-    corrected: int = 0
-    unchanged: int = 0
-    repeated: int = 0
-    unknown: int = 0
-    sample: list[dict[str, Any]] = msgspec.field(default_factory=list)
-
-
 def record_outcomes(
     parts: ConsoleParts, endpoint: str, signature: Signature, given: OutcomesGiven
-) -> Recorded:
+) -> OutcomesRecorded:
     """Keep outcomes; they are on disk when this returns.
 
     Raises
@@ -135,7 +108,7 @@ def record_outcomes(
 
 def record_keyed(
     parts: ConsoleParts, who: Principal, endpoint: str, signature: Signature, given: KeyedOutcomesGiven
-) -> Recorded:
+) -> OutcomesRecorded:
     """Keep outcomes under a business key: with their decisions, or aside until those come.
 
     Raises
@@ -205,17 +178,17 @@ def _keep(
 
 def _compared(
     parts: ConsoleParts, endpoint: str, ids: Sequence[str], values: Sequence[Value], count: int
-) -> Recorded:
+) -> OutcomesRecorded:
     """What outcomes change; counts only what can be looked at now."""
     last = dict(zip(ids, values, strict=True))
     try:
         before = parts.lake.known_before(endpoint, list(last))
     except TsavoError:
         # The journals may be too long to be looked through. Outcomes are kept all the same.
-        return Recorded(count, repeated=len(ids) - len(last))
+        return OutcomesRecorded(count, repeated=len(ids) - len(last))
     known = {one: was.outcome for one, was in before.items() if was.outcome is not None}
     rows = [row for row, one in enumerate(ids) if not before[one].decided]
-    return Recorded(
+    return OutcomesRecorded(
         count,
         corrected=sum(was != _as_text(last[one]) for one, was in known.items()),
         unchanged=sum(was == _as_text(last[one]) for one, was in known.items()),

@@ -17,6 +17,9 @@ from tsavo.vocabulary import Conflict, NotFound
 
 __all__ = ["Entries", "Journal", "JournalSize", "RecordedGap"]
 
+_WITH_SUMS: Final = "SELECT seq, payload, crc FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
+# Files of earlier releases.
+_WITHOUT_SUMS: Final = "SELECT seq, payload, NULL FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
 # Removing this many records takes a few milliseconds, which is what a starting writer may have to wait.
 _TRIM_ROWS: Final = 500
 _BUSY_SECONDS: Final = 10.0
@@ -100,8 +103,7 @@ class Journal:
         """
         rows: list[tuple[int, bytes]] = []
         size = 0
-        sums = "crc" if self._sums else "NULL"
-        query = f"SELECT seq, payload, {sums} FROM records WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+        query = _WITH_SUMS if self._sums else _WITHOUT_SUMS
         cursor: sqlite3.Cursor | None = None
         try:
             cursor = self._connection.execute(query, (max(after, self._released), max_rows + 1))

@@ -85,7 +85,7 @@ class JournalWriter:
         nanoseconds: Callable[[], int] = time.time_ns,
         when_full: WhenFull = "refuse",
         spill: Path | None = None,
-        bounds: Bounds = Bounds(),  # noqa: B008 -- a tuple, which nobody can change
+        bounds: Bounds = Bounds(),
         patience_seconds: float = 10.0,
         weigh: Callable[[bytes], int] = lambda payload: 1,
         moment: Callable[[bytes], int] = lambda payload: 0,

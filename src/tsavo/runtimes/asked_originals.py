@@ -6,8 +6,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsavo.runtimes.score_jobs import ScoreItem
-from tsavo.runtimes.verify_jobs import VerifyItem
+from tsavo.runtimes.jobs import AskedVersion
 
 if TYPE_CHECKING:
     from tsavo.formats.originals import Original
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["original_of"]
 
 
-def original_of(item: ScoreItem | VerifyItem, remote: int | None, scratch: Path) -> Original:
+def original_of(item: AskedVersion, remote: int | None, scratch: Path) -> Original:
     """The model, where another process holds it (descriptor `remote`), or read here, with its parts in `scratch`."""
     if remote is not None:
         from tsavo.runtimes.python_worker.original import RemoteOriginal

@@ -9,9 +9,38 @@ import msgspec
 
 from tsavo.vocabulary import Check, Hints, RuntimeName, Signature, SourceFormat
 
-__all__ = ["ErrorParts", "NeedsEnvironment", "PrepareJob", "Prepared", "WorkerAnswer", "WorkerLimits"]
+__all__ = [
+    "AskedVersion",
+    "ErrorParts",
+    "NeedsEnvironment",
+    "PrepareJob",
+    "Prepared",
+    "WorkerAnswer",
+    "WorkerLimits",
+]
 
 _GIB = 1 << 30
+
+
+class AskedVersion(msgspec.Struct, frozen=True):
+    """A version as a worker process gets it.
+
+    Attributes
+    ----------
+    runtime
+        Who is asked: the compiled artifact, or the original in its own framework.
+    model
+        The artifact, or the source. It is read in the worker process only.
+    trusted
+        Somebody vouched for the source when it was registered.
+    """
+
+    runtime: RuntimeName
+    model: Path
+    format: SourceFormat
+    trusted: bool
+    hints: Hints
+    signature: Signature
 
 
 class PrepareJob(msgspec.Struct, frozen=True):

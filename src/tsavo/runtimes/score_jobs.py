@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from tsavo.runtimes.jobs import ErrorParts
-from tsavo.vocabulary import Hints, RuntimeName, Signature, SourceFormat, Tensor
+from tsavo.runtimes.jobs import AskedVersion, ErrorParts
+from tsavo.vocabulary import Tensor
 
 __all__ = ["BATCHES", "OUTPUTS", "ScoreAnswer", "ScoreItem", "ScoreJob", "outputs_file"]
 
@@ -18,27 +18,15 @@ OUTPUTS = msgspec.msgpack.Decoder(list[tuple[Tensor, ...] | str])
 """Reads the answers to them: of each its outputs in signature order, or why there are none."""
 
 
-class ScoreItem(msgspec.Struct, frozen=True):
+class ScoreItem(AskedVersion, frozen=True):
     """One version, and what it is asked.
 
     Attributes
     ----------
-    runtime
-        Who is asked: the compiled artifact, or the source in its own framework.
-    model
-        The artifact, or the source. It is read in the worker process only.
-    trusted
-        Somebody vouched for the source when it was registered.
     batches
         A file that `BATCHES` reads.
     """
 
-    runtime: RuntimeName
-    model: Path
-    format: SourceFormat
-    trusted: bool
-    hints: Hints
-    signature: Signature
     batches: Path
 
 

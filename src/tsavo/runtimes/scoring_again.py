@@ -11,15 +11,12 @@ import msgspec
 import numpy.typing as npt
 
 from tsavo.runtimes.in_worker import in_worker, is_plain_file, no_answer
-from tsavo.runtimes.jobs import WorkerLimits
+from tsavo.runtimes.jobs import AskedVersion, WorkerLimits
 from tsavo.runtimes.orders import WorkerOrder
 from tsavo.runtimes.score_jobs import OUTPUTS, ScoreAnswer, ScoreItem, ScoreJob, outputs_file
 from tsavo.vocabulary import (
     Batch,
-    Hints,
-    RuntimeName,
     Signature,
-    SourceFormat,
     Tensor,
     Unreadable,
     input_tensors,
@@ -35,14 +32,9 @@ Outputs: TypeAlias = "tuple[npt.NDArray[Any], ...] | str"
 
 
 class Asking(NamedTuple):
-    """A version, and what it is asked: the fields are those of `ScoreItem`."""
+    """A version, and what it is asked."""
 
-    runtime: RuntimeName
-    model: Path
-    format: SourceFormat
-    trusted: bool
-    hints: Hints
-    signature: Signature
+    version: AskedVersion
     batches: Sequence[Batch]
 
 
@@ -87,15 +79,8 @@ def score_again(
 def _item(asking: Asking, batches: Path) -> ScoreItem:
     asked = [input_tensors(batch.matrix, batch.columns) for batch in asking.batches]
     batches.write_bytes(msgspec.msgpack.encode(asked))
-    return ScoreItem(
-        asking.runtime,
-        asking.model.resolve(),
-        asking.format,
-        asking.trusted,
-        asking.hints,
-        asking.signature,
-        batches,
-    )
+    version = msgspec.structs.asdict(asking.version)
+    return ScoreItem(**version | {"model": asking.version.model.resolve()}, batches=batches)
 
 
 def _outputs(path: Path, asking: Asking) -> list[Outputs]:
@@ -109,7 +94,7 @@ def _outputs(path: Path, asking: Asking) -> list[Outputs]:
     if len(found) != len(asking.batches):
         raise no_answer()
     return [
-        given if isinstance(given, str) else _arrays(given, asking.signature, batch.rows)
+        given if isinstance(given, str) else _arrays(given, asking.version.signature, batch.rows)
         for given, batch in zip(found, asking.batches, strict=True)
     ]
 

@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from tsavo.runtimes.jobs import ErrorParts
-from tsavo.vocabulary import Hints, RuntimeName, Signature, SourceFormat, Verdict
+from tsavo.runtimes.jobs import AskedVersion, ErrorParts
+from tsavo.vocabulary import Verdict
 
 __all__ = ["Found", "Side", "VerifyAnswer", "VerifyItem", "VerifyJob"]
 
@@ -16,29 +16,17 @@ Side: TypeAlias = Literal["prediction", "expected"]
 """The stored answers of the runtime that serves, or those of the original."""
 
 
-class VerifyItem(msgspec.Struct, frozen=True):
+class VerifyItem(AskedVersion, frozen=True):
     """One version to be asked again.
 
     Attributes
     ----------
-    runtime
-        Who is asked: the compiled artifact, or the original in its own framework.
-    model
-        The artifact, or the source. It is read in the worker process only.
-    trusted
-        Somebody vouched for the source when it was registered.
     golden
         The golden rows, as `vocabulary.Golden` describes.
     against
         The stored answers that count.
     """
 
-    runtime: RuntimeName
-    model: Path
-    format: SourceFormat
-    trusted: bool
-    hints: Hints
-    signature: Signature
     golden: Path
     against: Side = "prediction"
 

@@ -80,6 +80,7 @@ from tsavo.vocabulary.models import (
 from tsavo.vocabulary.names import NAME_PATTERN, VersionRef, check_name
 from tsavo.vocabulary.pages import Page
 from tsavo.vocabulary.queries import Export, ExportFormat, ExportRun, SavedQuery
+from tsavo.vocabulary.recorded_outcomes import OutcomesRecorded
 from tsavo.vocabulary.replays import Replay, ReplayPage, ReplayVerdict
 from tsavo.vocabulary.signature import NUMPY_DTYPES, Columns, DType, Field, Output, Signature, Task, misfits
 from tsavo.vocabulary.spans import span_words
@@ -133,6 +134,7 @@ __all__ = [
     "NotFound",
     "Note",
     "OutcomeRecord",
+    "OutcomesRecorded",
     "Output",
     "Overloaded",
     "Page",

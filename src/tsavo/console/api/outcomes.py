@@ -10,7 +10,6 @@ from tsavo.console.declaring import act, look
 from tsavo.console.outcomes import (
     KeyedOutcomesGiven,
     OutcomesGiven,
-    Recorded,
     record_keyed,
     record_outcomes,
 )
@@ -18,7 +17,7 @@ from tsavo.console.parts import ConsoleParts
 from tsavo.governance import Principal, Right
 from tsavo.lake import Labels
 from tsavo.registry import MAX_LIMIT, get_route, get_version, list_waiting
-from tsavo.vocabulary import Invalid, Page, Signature, WaitingOutcome
+from tsavo.vocabulary import Invalid, OutcomesRecorded, Page, Signature, WaitingOutcome
 
 __all__ = ["OUTCOME_ROUTES"]
 
@@ -40,13 +39,15 @@ class WaitingView(msgspec.Struct, frozen=True):
 
 
 @act("/api/endpoints/{endpoint:str}/outcomes", Right.OUTCOMES, summary="Record outcomes")
-def outcomes(parts: ConsoleParts, endpoint: str, data: OutcomesGiven) -> Recorded:
+def outcomes(parts: ConsoleParts, endpoint: str, data: OutcomesGiven) -> OutcomesRecorded:
     """Record what really happened, by decision id; on disk when this answers."""
     return record_outcomes(parts, endpoint, _signature(parts, endpoint), data)
 
 
 @act("/api/endpoints/{endpoint:str}/outcomes/keyed", Right.OUTCOMES, summary="Record outcomes by a key")
-def keyed_outcomes(parts: ConsoleParts, who: Principal, endpoint: str, data: KeyedOutcomesGiven) -> Recorded:
+def keyed_outcomes(
+    parts: ConsoleParts, who: Principal, endpoint: str, data: KeyedOutcomesGiven
+) -> OutcomesRecorded:
     """Record what really happened to the decisions of a business key; on disk when this answers."""
     return record_keyed(parts, who, endpoint, _signature(parts, endpoint), data)
 
