@@ -184,9 +184,12 @@ def kill_processes(running: Running, survivor: int, killed: Counter[str]) -> Cal
         if turn % 2 and others:
             victim, what = chance.choice(others), "gateway"
         else:
-            workers = descendants(survivor)
-            if not workers:
-                return
+            # One that hung is stopped and started again after a pause: wait for it rather than miss the turn.
+            wait_until = time.monotonic() + 5
+            while not (workers := descendants(survivor)):
+                if time.monotonic() > wait_until:
+                    return
+                time.sleep(0.02)
             victim, what = chance.choice(workers), "worker"
         try:
             os.kill(victim, signal.SIGKILL)
