@@ -157,11 +157,7 @@ def _answer(parts: ConsoleParts, asked: _Asked, stop: threading.Event) -> tuple[
     """A page of the answer, and whether there is another."""
     allowance = Allowance(asked.offset + asked.limit)
     with QUERIES.turn(), parts.lake.ask(asked.query, allowance, as_of=asked.moment, stop=stop) as answer:
-        batches, passed = [], 0
-        for batch in answer:
-            batches.append(batch.slice(max(0, asked.offset - passed)))
-            passed += batch.num_rows
-        return pa.Table.from_batches(batches, schema=answer.schema), answer.truncated
+        return answer.table(asked.offset), answer.truncated
 
 
 @look("/queries", Right.QUERY, include_in_schema=False)

@@ -6,6 +6,8 @@ not shipped yet, too. It must never change or lose what a journal recorded, judg
 but the lake's own rows.
 """
 
+from tsavo.lake.answering import check_statement
+from tsavo.lake.answers import Answer
 from tsavo.lake.asking import Allowance
 from tsavo.lake.commits import CommitLog
 from tsavo.lake.files import FORMATS, format_named, json_bytes, write_answer
@@ -14,7 +16,6 @@ from tsavo.lake.lake import Lake
 from tsavo.lake.looking import Activity
 from tsavo.lake.matching import Before, Labels, Sought
 from tsavo.lake.recorded import Recorded
-from tsavo.lake.session import Answer, check_statement
 from tsavo.lake.shipping import Shipped
 from tsavo.lake.tail import SignatureOf
 from tsavo.lake.texts import python_columns

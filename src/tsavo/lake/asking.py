@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from tsavo.lake.answering import answered, warm
+from tsavo.lake.answers import Answer
 from tsavo.lake.catalog import define_views, view_names
 from tsavo.lake.endpoint_rows import Rows, read_rows
 from tsavo.lake.folders import Folders
@@ -23,7 +25,8 @@ from tsavo.lake.matching import (
     labels_of,
     without_decision,
 )
-from tsavo.lake.session import Answer, Session, check_statement
+from tsavo.lake.question import Question
+from tsavo.lake.session import Session
 from tsavo.lake.tail import SignatureOf, TailReader
 from tsavo.vocabulary import Invalid, check_name
 
@@ -94,16 +97,24 @@ class Asking:
             It is not one reading statement, DuckDB refuses it, or it takes too long or too much memory.
         """
         allowance = (allowance or Allowance()).checked()
+        question = Question(self._folders.root)
+        warm(question.folder)
         tail = self._tail.read()
-        names = view_names(self._folders, tail)
-        check_statement(query, names)
-        with Session(memory_mib=allowance.memory_mib) as session:
-            define_views(session, query, self._folders, tail, self._signature_of, as_of)
-            session.lock()
-            with session.answered(
-                query, rows=allowance.rows, seconds=allowance.seconds, names=names, stop=stop
-            ) as answer:
-                yield answer
+        define_views(question, query, self._folders, tail, self._signature_of, as_of)
+        with answered(
+            question,
+            query,
+            rows=allowance.rows,
+            seconds=allowance.seconds,
+            memory_mib=allowance.memory_mib,
+            names=lambda: view_names(self._folders, tail),
+            stop=stop,
+        ) as answer:
+            yield answer
+
+    def warm(self) -> None:
+        """Start what `ask` needs, so that the first question need not wait for it; does not wait either."""
+        warm(str(self._folders.root.absolute()))
 
     def sql(
         self,

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tsavo.lake.columns import ARROW_TYPES, KINDS, kind_of, logical_columns, quoted, storage_name
 from tsavo.lake.recorded import Recorded
-from tsavo.lake.session import Source
+from tsavo.lake.sources import Source
 from tsavo.lake.tables import Snapshot, dataset
 from tsavo.lake.tail import SignatureOf
 from tsavo.vocabulary import DType, Signature
@@ -132,7 +132,7 @@ def backtested_endpoint(snapshot: Snapshot) -> str:
     return str(dataset(snapshot.files[:1], snapshot.schema).head(1).column("endpoint")[0].as_py())
 
 
-def backtest_view(source: Source, outcomes: str | None) -> str:
+def backtest_view(sources: Sequence[Source], outcomes: str | None) -> str:
     """The rows with a column for each output, ``then.<output>`` for what was answered then, and the outcome.
 
     Parameters
@@ -140,21 +140,25 @@ def backtest_view(source: Source, outcomes: str | None) -> str:
     outcomes
         A query for ``decision_id``, ``outcome`` and ``observed``; ``None`` when there are none.
     """
-    parts = [f"rows.{quoted(name)}" for name in _SYSTEM.names]
-    for struct, prefix in (("prediction", ""), ("recorded", "then.")):
-        fields = source.schema.field(struct).type
-        present = [field.name for field in fields]
-        parts += [
-            f"{column.expression(struct, present)} AS {quoted(_free(prefix + column.name))}"
-            for column in logical_columns([fields])
-        ]
+    rows = " UNION ALL ".join(
+        f"SELECT {', '.join(_columns(source))} FROM {quoted(source.name)}" for source in sources
+    )
     if outcomes is None:
-        known = "NULL AS outcome, CAST(NULL AS TIMESTAMPTZ) AS observed"
-        return f"SELECT {', '.join(parts)}, {known} FROM {quoted(source.name)} AS rows"
+        return f"SELECT *, NULL AS outcome, CAST(NULL AS TIMESTAMPTZ) AS observed FROM ({rows})"
     return (
-        f"SELECT {', '.join(parts)}, known.outcome, known.observed FROM {quoted(source.name)} AS rows"
+        f"SELECT rows.*, known.outcome, known.observed FROM ({rows}) AS rows"
         f" LEFT JOIN ({outcomes}) AS known USING (decision_id)"
     )
+
+
+def _columns(source: Source) -> list[str]:
+    parts = [quoted(name) for name in _SYSTEM.names]
+    for struct, prefix in (("prediction", ""), ("recorded", "then.")):
+        parts += [
+            f"{column.expression(struct, source.fields(struct))} AS {quoted(_free(prefix + column.name))}"
+            for column in logical_columns([source.schema.field(struct).type])
+        ]
+    return parts
 
 
 def _free(name: str) -> str:

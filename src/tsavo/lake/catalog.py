@@ -26,8 +26,8 @@ from tsavo.lake.outcome_views import known_then, outcome_view, then
 from tsavo.lake.points import POINT_SCHEMA
 from tsavo.lake.relations import RECORDED, SYSTEM, flat, union
 from tsavo.lake.rows import OUTCOME_SCHEMA, SYSTEM_SCHEMA, Decided, Resolved, system_rows
-from tsavo.lake.session import Session
-from tsavo.lake.tables import DataFile, dataset
+from tsavo.lake.sources import Sources
+from tsavo.lake.tables import DataFile
 from tsavo.lake.tail import SignatureOf, Tail
 
 __all__ = ["VIEWS", "define_views", "mentioned", "view_names"]
@@ -49,7 +49,7 @@ def mentioned(query: str) -> set[str]:
 
 
 def define_views(
-    session: Session,
+    session: Sources,
     query: str,
     folders: Folders,
     tail: Tail,
@@ -90,7 +90,7 @@ def define_views(
 
 
 def _define_backtests(
-    session: Session, words: Collection[str], folders: Folders, tail: Tail, signature_of: SignatureOf
+    session: Sources, words: Collection[str], folders: Folders, tail: Tail, signature_of: SignatureOf
 ) -> None:
     names = {word.removeprefix(BACKTEST) for word in words if word.startswith(BACKTEST)}
     for name in sorted(names & folders.backtests()):
@@ -98,9 +98,9 @@ def _define_backtests(
         snapshot = table.snapshot()
         if snapshot is None or not snapshot.files:
             continue
-        source = session.source(table.data(snapshot, ("decision_id",)))
+        sources = session.scan(snapshot.files, snapshot.schema, ("decision_id",))
         rows = read_rows(folders, backtested_endpoint(snapshot), tail, signature_of)
-        session.define(quoted(BACKTEST + name), backtest_view(source, known_then(session, rows, None)))
+        session.define(quoted(BACKTEST + name), backtest_view(sources, known_then(session, rows, None)))
 
 
 def view_names(folders: Folders, tail: Tail) -> set[str]:
@@ -117,7 +117,7 @@ def _beside(endpoints: Collection[str]) -> dict[str, str]:
 
 
 def _define_decisions(
-    session: Session, folders: Folders, tail: Tail, endpoints: Iterable[str], as_of: datetime | None
+    session: Sources, folders: Folders, tail: Tail, endpoints: Iterable[str], as_of: datetime | None
 ) -> None:
     files: list[DataFile] = []
     upto: dict[tuple[str, str], int] = {}
@@ -129,14 +129,14 @@ def _define_decisions(
     late: list[Decided] = [
         entry for entry in tail.decided if entry.seq > upto.get((entry.record.endpoint, entry.journal), 0)
     ]
-    sources = [session.source(dataset(files, SYSTEM_SCHEMA, DECISION_BOUNDS))]
+    sources = session.scan(files, SYSTEM_SCHEMA, DECISION_BOUNDS)
     if late:
         sources.append(session.source(system_rows(late)))
     session.define("decisions", then(union(sources, ", ".join((*SYSTEM, *RECORDED))), "time", as_of))
 
 
 def _define_outcomes(
-    session: Session, folders: Folders, tail: Tail, endpoints: Iterable[str], as_of: datetime | None
+    session: Sources, folders: Folders, tail: Tail, endpoints: Iterable[str], as_of: datetime | None
 ) -> None:
     files: list[DataFile] = []
     upto: dict[tuple[str, str], int] = {}
@@ -148,7 +148,7 @@ def _define_outcomes(
     late: list[Resolved] = [
         entry for entry in tail.resolved if entry.seq > upto.get((entry.record.endpoint, entry.journal), 0)
     ]
-    sources = [session.source(dataset(files, OUTCOME_SCHEMA, OUTCOME_BOUNDS))]
+    sources = session.scan(files, OUTCOME_SCHEMA, OUTCOME_BOUNDS)
     if late:
         sources.append(session.source(lay_out_outcomes(late)[0]))
     rows = then(union(sources, OUTCOME_COLUMNS), "recorded", as_of)
@@ -157,9 +157,11 @@ def _define_outcomes(
     )
 
 
-def _define_monitors(session: Session, folders: Folders, as_of: datetime | None) -> None:
+def _define_monitors(session: Sources, folders: Folders, as_of: datetime | None) -> None:
     snapshot = folders.points.snapshot()
-    data = POINT_SCHEMA.empty_table() if snapshot is None else folders.points.data(snapshot, POINT_BOUNDS)
-    source = session.source(data)
+    if snapshot is None:
+        sources = [session.source(POINT_SCHEMA.empty_table())]
+    else:
+        sources = session.scan(snapshot.files, snapshot.schema, POINT_BOUNDS, folders.points.partition_by)
     names = ", ".join(quoted(name) for name in POINT_SCHEMA.names if name != "day")
-    session.define("monitors", then(f"SELECT {names} FROM {quoted(source.name)}", "time", as_of))
+    session.define("monitors", then(union(sources, names), "time", as_of))

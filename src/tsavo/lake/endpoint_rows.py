@@ -1,4 +1,4 @@
-"""An endpoint's rows, shipped or not, handed to a DuckDB session."""
+"""An endpoint's rows, shipped or not, handed to whoever reads them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tsavo.lake.folders import DECISION_BOUNDS, OUTCOME_BOUNDS, Folders
 from tsavo.lake.layout import lay_out_decisions, lay_out_outcomes, structs_of
 from tsavo.lake.relations import latest_outcomes, outcome_value, union
 from tsavo.lake.rows import OUTCOME_SCHEMA
-from tsavo.lake.session import Session, Source
-from tsavo.lake.tables import DataFile, Snapshot, dataset
+from tsavo.lake.sources import Source, Sources
+from tsavo.lake.tables import DataFile, Snapshot
 from tsavo.lake.tail import SignatureOf, Tail
 
 __all__ = ["OUTCOME_COLUMNS", "Rows", "decision_sources", "known_outcomes", "outcome_sources", "read_rows"]
@@ -40,29 +40,29 @@ def read_rows(folders: Folders, endpoint: str, tail: Tail, signature_of: Signatu
 
 
 def decision_sources(
-    session: Session, rows: Rows, wanted: Callable[[DataFile], bool] | None = None
+    session: Sources, rows: Rows, wanted: Callable[[DataFile], bool] | None = None
 ) -> list[Source]:
     """The decisions as sources of one relation; files that are not `wanted` are left out. Empty: no table, no rows."""
-    sources = []
+    sources: list[Source] = []
     if rows.decisions is not None:
         files = [file for file in rows.decisions.files if wanted is None or wanted(file)]
-        sources.append(session.source(dataset(files, rows.decisions.schema, DECISION_BOUNDS)))
+        sources += session.scan(files, rows.decisions.schema, DECISION_BOUNDS)
     if rows.tail is not None:
         sources.append(session.source(rows.tail))
     return sources
 
 
-def outcome_sources(session: Session, snapshot: Snapshot | None, tail: pa.Table) -> list[Source]:
+def outcome_sources(session: Sources, snapshot: Snapshot | None, tail: pa.Table) -> list[Source]:
     """The outcomes as sources of one relation; empty when there are none."""
-    sources = []
+    sources: list[Source] = []
     if snapshot is not None:
-        sources.append(session.source(dataset(snapshot.files, snapshot.schema, OUTCOME_BOUNDS)))
+        sources += session.scan(snapshot.files, snapshot.schema, OUTCOME_BOUNDS)
     if tail.num_rows:
         sources.append(session.source(tail))
     return sources
 
 
-def known_outcomes(session: Session, rows: Rows) -> str | None:
+def known_outcomes(session: Sources, rows: Rows) -> str | None:
     """A query for the last known outcome of each decision; ``None`` when there are none."""
     sources = outcome_sources(session, rows.outcomes, rows.tail_outcomes)
     if not sources:

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsavo.lake.session import Answer
+from tsavo.lake.answers import Answer
 from tsavo.lake.sheets import write_xlsx
 from tsavo.lake.texts import plain_texts, python_columns
 from tsavo.vocabulary import Invalid

@@ -15,7 +15,7 @@ from typing import Final
 from tsavo.lake.columns import quoted
 from tsavo.lake.endpoint_rows import OUTCOME_COLUMNS, Rows, outcome_sources
 from tsavo.lake.relations import flat, latest_outcomes, outcome_value, union
-from tsavo.lake.session import Session, Source
+from tsavo.lake.sources import Source, Sources
 from tsavo.lake.tables import DataFile
 from tsavo.vocabulary import Invalid
 
@@ -43,7 +43,7 @@ def then(rows: str, column: str, as_of: datetime | None) -> str:
     return f"SELECT * FROM ({rows}) WHERE {column} <= make_timestamptz({micros:d})"
 
 
-def outcome_rows_then(session: Session, rows: Rows, as_of: datetime | None) -> tuple[str, str] | None:
+def outcome_rows_then(session: Sources, rows: Rows, as_of: datetime | None) -> tuple[str, str] | None:
     """A query for all outcomes recorded until a moment, and SQL for their value; ``None`` when there are none."""
     sources = outcome_sources(session, rows.outcomes, rows.tail_outcomes)
     if not sources:
@@ -53,13 +53,13 @@ def outcome_rows_then(session: Session, rows: Rows, as_of: datetime | None) -> t
     return then(union(sources, OUTCOME_COLUMNS), "recorded", as_of), outcome_value(files, kinds)
 
 
-def known_then(session: Session, rows: Rows, as_of: datetime | None) -> str | None:
+def known_then(session: Sources, rows: Rows, as_of: datetime | None) -> str | None:
     """A query for the outcome of each decision as it was known at a moment; ``None`` when there are none."""
     found = outcome_rows_then(session, rows, as_of)
     return None if found is None else latest_outcomes(*found)
 
 
-def outcome_view(session: Session, sources: Sequence[Source], rows: Rows, as_of: datetime | None) -> str:
+def outcome_view(session: Sources, sources: Sequence[Source], rows: Rows, as_of: datetime | None) -> str:
     """The view ``<endpoint>_outcomes``: one row a decision whose outcome is known, shadows left out.
 
     Beside the columns of the endpoint's own view it has ``known`` (when its first outcome was recorded), ``recorded``

@@ -7,13 +7,17 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
-import duckdb
+from tsavo.lake.query_process import MOST_FRAME_BYTES
+from tsavo.vocabulary import Invalid, TooLarge
 
-from tsavo.vocabulary import Invalid
-
-__all__ = ["not_one_statement", "not_reading", "refused", "stopped", "too_slow"]
+__all__ = ["broken", "not_one_statement", "not_reading", "refused", "stopped", "too_slow"]
 
 _KIND: Final = re.compile(r"^[A-Z][A-Za-z ]* Error: ")
+_OUT_OF_MEMORY: Final = ("OutOfMemoryException", "MemoryError", "ArrowMemoryError")
+# Where the kernel refuses memory, libraries on the way say so in words of their own.
+_NO_MEMORY: Final = re.compile(
+    r"Out of Memory Error|bad_alloc|^malloc of size \d+ failed|^realloc of size \d+ failed"
+)
 _POINTER: Final = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^+ *$", re.DOTALL)
 _NO_TABLE: Final = re.compile(r'^Table(?: Function)? with name "?(.+?)"? does not exist!', re.DOTALL)
 _NO_COLUMN: Final = re.compile(
@@ -36,25 +40,32 @@ class _Place(NamedTuple):
 
 
 def refused(
-    query: str, error: Exception, names: Iterable[str] = (), *, memory_mib: int | None = None
-) -> Invalid:
+    query: str,
+    said: str,
+    names: Iterable[str] = (),
+    *,
+    kind: str = "",
+    memory_mib: int,
+) -> Invalid | TooLarge:
     """The refusal for what DuckDB said.
 
     Parameters
     ----------
     names
         Every view that there could be.
+    kind
+        The name of DuckDB's exception.
     """
-    said = _KIND.sub("", str(error).strip())
+    if kind == "RowTooLarge":
+        return _row_too_large(said)
+    out_of_memory = kind in _OUT_OF_MEMORY or _NO_MEMORY.search(said) is not None
+    said = _KIND.sub("", said.strip())
     place = _pointed_at(query, said)
     said = _POINTER.sub("", said)
     known = sorted(names)
-    if isinstance(error, duckdb.OutOfMemoryException):
-        limit = "" if memory_mib is None else f" than its {memory_mib:,} MiB"
-        return _invalid(
-            query, f"the query needs more memory{limit}", place, "ask for fewer columns or groups"
-        )
-    if isinstance(error, duckdb.PermissionException):
+    if out_of_memory:
+        return _out_of_memory(query, memory_mib, place)
+    if kind == "PermissionException":
         reason = "a query can reach nothing but the lake: no files, no addresses, no extensions"
         return _invalid(
             query, reason, place, "send the data to another tool, or register it as an endpoint's"
@@ -73,6 +84,38 @@ def refused(
     said = _MEANT.sub("", said).split("\n\n")[0].replace("\n", "; ").strip().rstrip("!.")
     step = _did_you_mean([meant[1]]) if meant else _unquoted(query, known)
     return _invalid(query, said or "the query cannot be run", place, step)
+
+
+def _out_of_memory(query: str, memory_mib: int, place: _Place | None = None) -> Invalid:
+    reason = f"the query needs more memory than its {memory_mib:,} MiB"
+    return _invalid(query, reason, place, "ask for fewer columns or groups")
+
+
+def _row_too_large(found: str) -> TooLarge:
+    return TooLarge(
+        "a row of the answer is too large",
+        field="query",
+        found=found,
+        expected=f"at most {MOST_FRAME_BYTES - (1 << 20) >> 20} MiB a row",
+        next_step="ask for less of it, such as its length or its first characters",
+    )
+
+
+def broken(query: str, code: int | None, memory_mib: int) -> Invalid:
+    """The refusal for a query whose process ended with `code` and without an answer.
+
+    Memory that the kernel does not give is what ends one, wherever nobody looks whether there is any.
+    """
+    how = (
+        "ended" if code is None else f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+    )
+    return Invalid(
+        f"the query's process {how} before it had answered",
+        field="query",
+        found=query,
+        expected=f"a query that needs at most {memory_mib:,} MiB, and nests a few hundred levels deep at most",
+        next_step="ask for less, or in parts",
+    )
 
 
 def _no_view(query: str, name: str, known: list[str], place: _Place | None) -> Invalid:

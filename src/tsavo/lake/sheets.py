@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import msgspec
 import pyarrow as pa
 
-from tsavo.lake.session import Answer
+from tsavo.lake.answers import Answer
 from tsavo.lake.texts import plain_texts, python_columns
 from tsavo.vocabulary import TooLarge
 

@@ -10,19 +10,11 @@ from tsavo.runtimes.jobs import PrepareJob, WorkerLimits
 from tsavo.runtimes.score_jobs import ScoreJob
 from tsavo.runtimes.verify_jobs import VerifyJob
 
-__all__ = ["ANSWER", "ENDED", "JOB", "KILL", "NOT_SAFE", "STARTED", "ForkOrder", "WorkerOrder"]
+__all__ = ["ANSWER", "JOB", "ForkOrder", "WorkerOrder"]
 
 JOB: Final = "job.json"
 ANSWER: Final = "answer.json"
 """What a worker finds in its job folder, and what it leaves there."""
-
-STARTED: Final = b"+"
-ENDED: Final = b"="
-KILL: Final = b"k"
-"""On the socket of one job: the server says that it has begun, and with which code it ended; the other, to end it."""
-
-NOT_SAFE: Final = 3
-"""The fork server's exit code when copies of it would not be safe."""
 
 
 class WorkerOrder(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -19,9 +20,18 @@ import msgspec
 
 import tsavo
 from tsavo.runtimes.confinement import QUIET
-from tsavo.runtimes.orders import ENDED, KILL, NOT_SAFE, STARTED, ForkOrder
+from tsavo.runtimes.copies import ENDED, KILL, NOT_SAFE, STARTED
+from tsavo.runtimes.orders import ForkOrder
 
-__all__ = ["FORK_SERVER", "Ended", "ForkServer", "clean_environment", "run_worker"]
+__all__ = [
+    "FORK_SERVER",
+    "Ended",
+    "ForkServer",
+    "ServerGone",
+    "clean_environment",
+    "exit_code",
+    "run_worker",
+]
 
 _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH")
 _TAIL_BYTES: Final = 8192
@@ -31,6 +41,7 @@ _LISTEN_SECONDS: Final = 1.0
 _WARM_SECONDS: Final = 120.0
 _KILL_SECONDS: Final = 10.0
 _IDLE_SECONDS: Final = 600.0
+_PROGRAM: Final = ("-m", "tsavo.runtimes.fork_server")
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -48,7 +59,7 @@ class Ended(msgspec.Struct, frozen=True):
     words: str
 
 
-class _ServerGone(Exception):
+class ServerGone(Exception):
     """There is no fork server to be had."""
 
 
@@ -59,10 +70,22 @@ class ForkServer:
     ----------
     idle_seconds
         It ends when nobody wanted anything for so long.
+    program
+        What Python runs: a program that serves copies of itself (`copies.serve_copies`).
+    user, group
+        Whom it runs as; by default as whoever starts it.
     """
 
-    def __init__(self, idle_seconds: float = _IDLE_SECONDS) -> None:
+    def __init__(
+        self,
+        idle_seconds: float = _IDLE_SECONDS,
+        program: Sequence[str] = _PROGRAM,
+        user: int | None = None,
+        group: int | None = None,
+    ) -> None:
         self._idle_seconds = idle_seconds
+        self._program = tuple(program)
+        self._user, self._group = user, group
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._orders: socket.socket | None = None
@@ -78,22 +101,34 @@ class ForkServer:
 
         Raises
         ------
-        _ServerGone
+        ServerGone
             When there is no server to be had; then nothing was done in the folder.
         """
         order = ForkOrder(str(folder), remote)
-        with self._begun(order, [output, *_some(remote)]) as state:
+        with self.begun(msgspec.json.encode(order), [output, *_some(remote)]) as state:
             state.settimeout(wall_seconds)
             try:
-                return _exit_code(state)
+                return exit_code(state)
             except TimeoutError:
                 state.settimeout(_KILL_SECONDS)
                 with contextlib.suppress(OSError):
                     state.send(KILL)
-                    _exit_code(state)
+                    exit_code(state)
                 return None
 
-    def _begun(self, order: ForkOrder, descriptors: list[int]) -> socket.socket:
+    def begun(self, order: bytes, descriptors: Sequence[int]) -> socket.socket:
+        """Have a copy begin `order` with these descriptors, and one for its state after the first.
+
+        Returns
+        -------
+        socket.socket
+            Closing it, or sending `KILL`, ends the copy; `exit_code` waits for its end.
+
+        Raises
+        ------
+        ServerGone
+            When there is no server to be had; then nothing was done.
+        """
         # It may end for want of work at the very moment: then the next one does it.
         for _ in range(2):
             state, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -106,27 +141,26 @@ class ForkServer:
                     if state.recv(16) == STARTED:
                         held.pop_all()
                         return state
-        raise _ServerGone
+        raise ServerGone
 
     def close(self) -> None:
         """End it, and all workers with it."""
         with self._lock:
             self._end()
 
-    def _send(self, order: ForkOrder, descriptors: list[int]) -> None:
-        message = msgspec.json.encode(order)
+    def _send(self, order: bytes, descriptors: list[int]) -> None:
         for _ in range(2):
             with self._lock:
                 orders = self._running()
                 if orders is None:
                     break
                 try:
-                    socket.send_fds(orders, [message], descriptors)
+                    socket.send_fds(orders, [order], descriptors)
                     return
                 except OSError:
                     # It had nothing to do for long enough, or died.
                     self._end()
-        raise _ServerGone
+        raise ServerGone
 
     def _running(self) -> socket.socket | None:
         if not self._safe:
@@ -142,10 +176,10 @@ class ForkServer:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            command = [sys.executable, "-P", "-m", "tsavo.runtimes.fork_server"]
+        with theirs, contextlib.ExitStack() as held:
+            held.enter_context(ours)
             self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(self._idle_seconds)],
+                [sys.executable, "-P", *self._program, str(theirs.fileno()), str(self._idle_seconds)],
                 cwd="/",
                 env=clean_environment(Path("/nonexistent")),
                 stdin=subprocess.DEVNULL,
@@ -153,7 +187,12 @@ class ForkServer:
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
+                user=self._user,
+                group=self._group,
+                # Its groups are not those of whoever starts it, either.
+                extra_groups=None if self._user is None else [],
             )
+            held.pop_all()
         self._orders = ours
         atexit.register(self.close)
 
@@ -171,7 +210,7 @@ class ForkServer:
         self._process = self._orders = None
 
 
-def _exit_code(state: socket.socket) -> int:
+def exit_code(state: socket.socket) -> int:
     """The code with which a copy ended; raise `TimeoutError` when it did not in time."""
     words = state.recv(64)
     # Nothing at all: the server died, and its copies with it.
@@ -225,7 +264,7 @@ def _run(
 ) -> int | None:
     try:
         return server.run(folder, wall_seconds, output, remote)
-    except _ServerGone:
+    except ServerGone:
         return _run_afresh(folder, wall_seconds, output, remote)
 
 
