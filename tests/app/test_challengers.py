@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.app.conftest import Running, running_on, tsavo
-from tests.app.models import save_small_model
+from tests.app.conftest import Running, tsavo
 from tsavo.client import Client, connect
 from tsavo.endpoints.splitting import assign
 from tsavo.vocabulary import Conflict, DrillReport, Invalid, Limits, VersionRef
@@ -57,34 +55,11 @@ class Fleet(NamedTuple):
         return told
 
 
-@pytest.fixture(scope="module")
-def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Client]]:
-    """Two gateway workers, and two versions of one model."""
-    folder = tmp_path_factory.mktemp("fleet")
-    with running_on(folder / "home", "--workers", "2") as running, connect(running.console) as client:
-        for seed in (0, 1):
-            (folder / str(seed)).mkdir()
-            model, reference = save_small_model(folder / str(seed), seed)
-            client.register(model, name="small", reference=reference, target="target", trust=True)
-        yield running, client
-
-
 @pytest.fixture
-def fleet(two_versions: tuple[Running, Client], request: pytest.FixtureRequest) -> Fleet:
-    running, client = two_versions
+def fleet(two_versions: Running, request: pytest.FixtureRequest) -> Iterator[Fleet]:
     name = request.node.name.replace("_", "-")[:60]
-    url = client.deploy("small@1", name).url
-    deadline = time.monotonic() + 5
-    # Both workers have to know it: one that does not answers 404.
-    while any(httpx.get(url.removesuffix("/infer")).status_code != 200 for _ in range(8)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return Fleet(running, client, name, url)
-
-
-def follow() -> None:
-    """Until every worker has seen the newest route."""
-    time.sleep(1)
+    with connect(two_versions.console) as client:
+        yield Fleet(two_versions, client, name, client.deploy("small@1", name).url)
 
 
 class Callers(threading.Thread):
@@ -106,7 +81,6 @@ def test_keys_go_where_anybody_can_compute_they_go(fleet: Fleet) -> None:
     share = ["--share", "0.3", "--by", "key"]
     route = fleet.running.tsavo("deploy", "small@2", "--endpoint", fleet.name, *share)["route"]
     seed = route["split"]["seed"]
-    follow()
     keys = [f"customer-{number}" for number in range(60)]
     answered = {key: fleet.ask([0.1, 0.2, 0.3], **{"X-Tsavo-Key": key})["parameters"] for key in keys}
     assert {answer["version"] for answer in answered.values()} == {"small@1", "small@2"}
@@ -118,7 +92,6 @@ def test_keys_go_where_anybody_can_compute_they_go(fleet: Fleet) -> None:
         ][chosen], key
     # More of it keeps what it had.
     fleet.client.deploy("small@2", fleet.name, share=0.6)
-    follow()
     for key in keys:
         if answered[key]["version"] == "small@2":
             assert fleet.ask([0.1, 0.2, 0.3], **{"X-Tsavo-Key": key})["parameters"]["version"] == "small@2"
@@ -131,13 +104,11 @@ def test_keys_go_where_anybody_can_compute_they_go(fleet: Fleet) -> None:
     assert httpx.post(form, data={"version": "small@2", "percent": "much"}).status_code == 422
     promoted = fleet.client.endpoint(fleet.name).promote()
     assert (promoted.champion, promoted.challengers) == (VersionRef("small", 2), ())
-    follow()
     assert {fleet.ask([0.1, 0.2, 0.3])["parameters"]["version"] for _ in range(10)} == {"small@2"}
 
 
 def test_rows_go_by_the_value_of_a_column(fleet: Fleet) -> None:
     seed = fleet.client.deploy("small@2", fleet.name, share=0.5, by="column:a").route.split.seed
-    follow()
     rows = [[float(number), 0.5, 0.5] for number in range(40)]
     together = fleet.ask(*rows)
     alone = [fleet.ask(row) for row in rows]
@@ -161,7 +132,6 @@ def test_a_rule_table_answers_when_the_plug_is_pulled(fleet: Fleet, tmp_path: Pa
     file = tmp_path / "rules.json"
     file.write_text(json.dumps(RULES))
     fleet.running.tsavo("plug", fleet.name, "--fallback", f"@{file}", "--why", "wrong since noon")
-    follow()
     answer = fleet.ask([-1.0, 0.0, 0.0], [1.0, 6.0, 0.0], [1.0, 0.0, 0.0])
     label, probabilities = (np.array(output["data"]).reshape(3, -1) for output in answer["outputs"])
     assert label.ravel().tolist() == [1, 0, 0]
@@ -188,7 +158,6 @@ def test_limits_are_set_and_taken_away(fleet: Fleet) -> None:
     words = ["--milliseconds", "5000", "--concurrent", "7", "--warm"]
     route = fleet.running.tsavo("limit", fleet.name, *words)["route"]
     assert (route["limits"], route["warm"]) == ({"milliseconds": 5000, "concurrent": 7}, True)
-    follow()
     assert fleet.ask([0.1, 0.2, 0.3])["parameters"]["role"] == "champion"
     page = fleet.page
     assert all(words in page for words in ("at most 5,000 ms", "7 at once", "always in memory"))
@@ -201,14 +170,13 @@ def test_limits_are_set_and_taken_away(fleet: Fleet) -> None:
 
 def test_a_drill_tries_every_step_and_changes_no_answer(fleet: Fleet) -> None:
     fleet.client.deploy("small@1", fleet.name, fallback=["small@2", RULES, 1])
-    follow()
     caller = Callers(fleet.url)
     caller.start()
     try:
         told = fleet.running.tsavo("drill", fleet.name, "--requests", "40", "--seconds", "30")
     finally:
         caller.halt.set()
-        caller.join(10)
+        caller.join(60)
     report = msgspec.convert(told, DrillReport)
     assert (report.state, report.holds) == ("over", True)
     assert report.requests >= 40

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,10 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("receipts")
+    (folder / "home").mkdir()
+    (folder / "home" / "tsavo.toml").write_text(
+        "[ledger]\nsign_seconds = 0.3\n[keeper]\nship_seconds = 0.1\n"
+    )
     with running_on(folder / "home") as running:
         model, reference = save_small_model(folder)
         words = ("deploy", str(model), "--name", "small", "--reference", str(reference), "--trust")
@@ -63,6 +70,32 @@ def test_the_receipt_has_all_of_it(running: Running) -> None:
     assert told["version"]["lineage"]["data_digest"]
     assert told["runtime"]["libraries"]["onnxruntime"]
     assert (running.home / "runtimes" / f"{made['runtime']}.json").is_file()
+
+
+def test_it_tells_where_it_stands_in_the_log_and_gives_a_proof_that_strangers_check(
+    running: Running, tmp_path: Path
+) -> None:
+    decision, _ = ask(running)
+    deadline = time.monotonic() + 60
+    while (log := running.tsavo("decision", decision)["log"])["state"] != "proven":
+        assert time.monotonic() < deadline, log
+        assert log["proof"] is None
+        time.sleep(0.3)
+    done = command("decision", decision, "--home", str(running.home))
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("log: ")]
+    assert f"entry {log['shipped']}" in line
+    page = httpx.get(f"{running.console}/decisions/{decision}").text
+    assert f'href="{log["proof"]}"' in page
+    assert f"/api/ledger/entries/{log['shipped']}" in page
+    (tmp_path / "proof.json").write_bytes(httpx.get(running.console + log["proof"]).content)
+    for script, option in (("verify_log.py", "--script"), ("verify_proof.py", "--proof-script")):
+        (tmp_path / script).write_text(command("verify-log", option).stdout)
+    key = httpx.get(f"{running.console}/api/ledger").json()["key"]
+    words = [str(tmp_path / "verify_proof.py"), str(tmp_path / "proof.json"), key]
+    checked = subprocess.run(
+        [sys.executable, "-I", "-S", *words], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, decision in checked.stdout) == (0, True), checked.stdout + checked.stderr
 
 
 def test_a_message_by_grpc_has_its_digest_too(running: Running) -> None:

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.app.conftest import Running, running_on, tsavo
-from tests.app.models import save_small_model
+from tests.app.conftest import Running, tsavo
 
 BODY = {"inputs": [{"name": "m", "shape": [1, 3], "datatype": "FP64", "data": [0.1, 0.2, 0.3]}]}
 
@@ -37,7 +36,7 @@ class Caller(threading.Thread):
         self.seen: list[Seen] = []
 
     def run(self) -> None:
-        with httpx.Client(timeout=10) as client:
+        with httpx.Client(timeout=30) as client:
             while not self._halt.is_set():
                 answer = client.post(self._url, json=BODY)
                 told: dict[str, Any] = answer.json().get("parameters", {})
@@ -52,7 +51,7 @@ class Caller(threading.Thread):
 
     def stop(self) -> list[Seen]:
         self._halt.set()
-        self.join(10)
+        self.join(60)
         return self.seen
 
 
@@ -64,56 +63,52 @@ class Fleet(NamedTuple):
     url: str
 
 
-@pytest.fixture(scope="module")
-def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Two gateway workers, and two versions of one model."""
-    folder = tmp_path_factory.mktemp("fleet")
-    with running_on(folder / "home", "--workers", "2") as running:
-        for seed in (0, 1):
-            (folder / str(seed)).mkdir()
-            model, reference = save_small_model(folder / str(seed), seed)
-            words = ["--reference", str(reference), "--target", "target", "--trust"]
-            running.tsavo("register", str(model), "--name", "small", *words)
-        yield running
-
-
 @pytest.fixture
 def fleet(two_versions: Running, request: pytest.FixtureRequest) -> Fleet:
     name = request.node.name.replace("_", "-")[:60]
     two_versions.tsavo("deploy", "small@1", "--endpoint", name)
     url = f"{two_versions.gateway}/v2/models/{name}/infer"
-    deadline = time.monotonic() + 5
-    # Both workers have to know it: one that does not answers 404.
-    while any(httpx.get(url.removesuffix("/infer")).status_code != 200 for _ in range(8)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
     return Fleet(two_versions, name, url)
 
 
-def callers(url: str) -> list[Caller]:
-    started = [Caller(url) for _ in range(4)]
+@pytest.fixture
+def group(fleet: Fleet) -> Iterator[list[Caller]]:
+    """Four who ask until the test is over, however it ends."""
+    started = [Caller(fleet.url) for _ in range(4)]
     for caller in started:
         caller.start()
-    return started
+    yield started
+    for caller in started:
+        caller.stop()
+
+
+def until_answered_after(moment: float, group: list[Caller], seconds: float = 60) -> None:
+    """Wait until each has had several answers after that moment, however slow the machine is."""
+    deadline = time.monotonic() + seconds
+    while not all(sum(seen.time > moment for seen in caller.seen[-100:]) >= 20 for caller in group):
+        assert time.monotonic() < deadline, "they are not answered any more"
+        time.sleep(0.05)
 
 
 def since(moment: float, group: list[Caller]) -> list[Seen]:
     return [seen for caller in group for seen in caller.seen if seen.time > moment]
 
 
-def test_the_plug_is_effective_everywhere_within_a_second_and_fails_no_request(fleet: Fleet) -> None:
-    group = callers(fleet.url)
+def test_the_plug_is_effective_everywhere_within_a_second_and_fails_no_request(
+    fleet: Fleet, group: list[Caller]
+) -> None:
     fleet.running.tsavo(
         "plug", fleet.name, "--constant", '{"label": 0, "probabilities": [0.9, 0.1]}', "--why", "drill"
     )
     pulled = time.monotonic()
-    time.sleep(2)
+    until_answered_after(pulled + 1, group)
+    still = time.monotonic()
     fleet.running.tsavo("plug", fleet.name, "--off")
     released = time.monotonic()
-    time.sleep(2)
+    until_answered_after(released + 1, group)
     everything = [seen for caller in group for seen in caller.stop()]
     assert {seen.status for seen in everything} == {200}
-    during = [seen for seen in everything if pulled + 1 < seen.time < pulled + 2]
+    during = [seen for seen in everything if pulled + 1 < seen.time < still]
     assert during
     assert {(seen.role, tuple(seen.flags)) for seen in during} == {
         ("fallback", ("fallback:plug", "constant"))
@@ -137,19 +132,18 @@ def test_without_a_fallback_a_pulled_plug_refuses_in_words(fleet: Fleet) -> None
     assert "already" in twice.stderr
 
 
-def test_shadow_promote_and_roll_back_under_load(fleet: Fleet) -> None:
+def test_shadow_promote_and_roll_back_under_load(fleet: Fleet, group: list[Caller]) -> None:
     running = fleet.running
-    group = callers(fleet.url)
     running.tsavo("deploy", "small@2", "--endpoint", fleet.name, "--shadow")
     time.sleep(1)
     assert {seen.version for seen in since(0, group)} == {"small@1"}
     running.tsavo("promote", fleet.name)
     promoted = time.monotonic()
-    time.sleep(1.5)
+    until_answered_after(promoted + 1, group)
     assert {seen.version for seen in since(promoted + 1, group)} == {"small@2"}
     running.tsavo("rollback", fleet.name)
     back = time.monotonic()
-    time.sleep(1.5)
+    until_answered_after(back + 1, group)
     assert {seen.version for seen in since(back + 1, group)} == {"small@1"}
     everything = [seen for caller in group for seen in caller.stop()]
     assert {seen.status for seen in everything} == {200}

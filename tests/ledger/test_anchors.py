@@ -45,6 +45,8 @@ def test_heads_come_back_as_they_were_and_each_once(tmp_path: Path, heads: list[
         assert anchor.add(head)
         assert not anchor.add(head)
     assert open_anchor(destinations_again(tmp_path)[kind]).heads() == heads
+    for since in range(10):
+        assert anchor.heads(since) == [head for head in heads if head.size >= since], since
 
 
 def destinations_again(folder: Path) -> dict[str, str]:
@@ -117,3 +119,23 @@ def test_a_head_that_was_changed_is_not_signed(key: SigningKey, heads: list[Tree
     for change in changes:
         assert not key.public.signed(msgspec.structs.replace(heads[1], **change))
     assert key.public.signed(heads[1])
+
+
+def test_nothing_is_added_to_a_file_that_ends_in_the_middle_of_a_head(
+    tmp_path: Path, heads: list[TreeHead]
+) -> None:
+    anchor = open_anchor(str(tmp_path / "heads.jsonl"))
+    for head in heads:
+        anchor.add(head)
+    whole = (tmp_path / "heads.jsonl").read_bytes()
+    (tmp_path / "heads.jsonl").write_bytes(whole[:-9])
+    for head in heads:
+        with pytest.raises(Unreadable):
+            anchor.add(head)
+    assert (tmp_path / "heads.jsonl").read_bytes() == whole[:-9]
+
+
+def test_a_place_that_cannot_be_read_is_told_in_words_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(Unavailable):
+        open_anchor(str(tmp_path / "folder")).heads()

@@ -8,19 +8,23 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from tsavo.app.settings import LedgerSettings
 from tsavo.governance import audit_rows, chain_of
 from tsavo.lake import CommitLog, Lake
-from tsavo.ledger import Anchor, Ledger, open_anchor
+from tsavo.ledger import Anchor, Ledger, LedgerStanding, keep_standing, open_anchor, read_standing
 from tsavo.registry import registry_mark, row_hashes
 from tsavo.storage import Clock, Database, Home
-from tsavo.vocabulary import TreeHead, TsavoError
+from tsavo.vocabulary import Damaged, TreeHead, TsavoError
 
-__all__ = ["Attestor"]
+__all__ = ["Attestor", "tell_closed"]
 
 _LOG: Final = logging.getLogger("tsavo.ledger")
 _PAGE: Final = 1000
 _REST: Final = 19
+# Whoever asks how the log is doing may get an answer that is so old.
+_TELL_SECONDS: Final = 5.0
 
 
 class Attestor:
@@ -47,12 +51,17 @@ class Attestor:
         self._settings = settings
         self._anchor: Anchor | None = open_anchor(settings.anchor) if settings.anchor else None
         self._anchored: TreeHead | None = None
+        self._clock = clock
+        self._run = home.run
         self.ledger = Ledger(home.ledger, home.cache, clock)
+        self._standing = self._first_standing()
+        self._told = 0.0
         self._log = CommitLog(home.lake, self.ledger)
         lake.log_to(self._log)
         self._swept = False
         self._signed = time.monotonic()
         self._rows_due = 0.0
+        self._tell()
 
     def round(self) -> None:
         """Log what is new; sign, and anchor, when it is time."""
@@ -69,23 +78,69 @@ class Attestor:
         if time.monotonic() - self._signed >= self._settings.sign_seconds:
             self._signed = time.monotonic()
             self.sign()
+        elif time.monotonic() - self._told >= _TELL_SECONDS:
+            self._tell()
 
     def sign(self, *, everything: bool = False) -> TreeHead:
         """Sign all there is, and anchor the head; `everything`: look at all rows though none seems to have changed."""
-        self._log.adopt()
-        self._log.flush()
-        self._log_audit()
-        self._log_rows(everything=everything)
-        head = self.ledger.sign()
-        if self._anchor is not None and head != self._anchored:
+        try:
+            self._log.adopt()
+            self._log.flush()
+            self._log_audit()
+            self._log_rows(everything=everything)
+            head = self.ledger.sign()
+        except Exception:
+            self._tell(sign_failures=self._standing.sign_failures + 1)
+            raise
+        now = self._clock.now().timestamp()
+        self._tell(signed=now, signed_entries=head.size, **self._anchor_head(head, now))
+        return head
+
+    def _anchor_head(self, head: TreeHead, now: float) -> dict[str, Any]:
+        """Keep a head elsewhere; what there is to say about it."""
+        if self._anchor is None:
+            return {}
+        if head != self._anchored:
             try:
                 self._anchor.add(head)
             except TsavoError as error:
                 # The log goes on, and the next head binds what this one would have.
                 _LOG.error("%s", error)
-            else:
-                self._anchored = head
-        return head
+                failures = self._standing.anchor_failures + 1
+                return {"anchor_failures": failures, "anchor_error": f"{error.reason}: {error.found}"}
+            self._anchored = head
+        return {"anchored": now, "anchored_entries": head.size, "anchor_error": ""}
+
+    def _first_standing(self) -> LedgerStanding:
+        """What a keeper before this one anchored stays true of the same log."""
+        before, ledger = read_standing(self._run), self.ledger
+        if before is None or before.origin != ledger.origin:
+            before = LedgerStanding(origin=ledger.origin)
+        signed = 0 if ledger.head is None else ledger.head.size
+        return msgspec.structs.replace(
+            before,
+            closed="",
+            every=self._settings.sign_seconds,
+            # After a clean stop there is nothing that waits, however long ago that was.
+            signed=self._clock.now().timestamp() if signed == ledger.size else before.signed,
+            signed_entries=signed,
+            sign_failures=0,
+            anchors=self._anchor is not None,
+            anchor_failures=0,
+            anchor_error="",
+        )
+
+    def _tell(self, **changed: Any) -> None:
+        """Say how the log is doing."""
+        self._told = time.monotonic()
+        self._standing = msgspec.structs.replace(
+            self._standing,
+            told=self._clock.now().timestamp(),
+            entries=self.ledger.size,
+            unexpected=len(self.ledger.index.unexpected()),
+            **changed,
+        )
+        keep_standing(self._run, self._standing)
 
     def stop(self) -> None:
         """Sign what there is and let go of the log."""
@@ -133,6 +188,13 @@ class Attestor:
             [{"kind": "rows", "mark": mark, **found, **entry} for entry in entries[:-1]]
             + [{"kind": "rows", "mark": mark, **found, **entries[-1], "tables": tables}]
         )
+
+
+def tell_closed(home: Home, clock: Clock, why: Damaged) -> None:
+    """Say that nothing is written to the log of `home`, and why."""
+    before = read_standing(home.run) or LedgerStanding()
+    told = f"{why.reason} ({why.field}: {why.found})"
+    keep_standing(home.run, msgspec.structs.replace(before, told=clock.now().timestamp(), closed=told))
 
 
 def _changes(

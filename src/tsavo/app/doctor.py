@@ -22,6 +22,7 @@ from tsavo.app.doctor_journal import (
     examine_recording,
     examine_spill,
 )
+from tsavo.app.doctor_ledger import examine_anchor, examine_ledger
 from tsavo.app.parts import open_artifacts, open_database
 from tsavo.app.settings import Settings, load_settings
 from tsavo.registry import list_models, list_versions, schema_revision
@@ -82,6 +83,8 @@ def examine(home: Home) -> list[Examination]:
             ("spill", lambda: examine_spill(home)),
             ("journal damage", lambda: examine_damage(home)),
             ("journal gaps", lambda: examine_gaps(home)),
+            ("log", lambda: examine_ledger(home)),
+            ("log anchor", lambda: examine_anchor(home)),
         ]
     return [_safely(name, look) for name, look in looks]
 

@@ -18,6 +18,7 @@ from tsavo.vocabulary import TsavoError, decode_record
 
 __all__ = [
     "Examination",
+    "duration",
     "examine_backlog",
     "examine_damage",
     "examine_gaps",
@@ -59,7 +60,7 @@ def examine_backlog(home: Home) -> Examination:
     started = [one.since for one in found if one.since is not None]
     seconds = (datetime.now(UTC) - min(started)).total_seconds() if started else 0.0
     if started:
-        text += f", the oldest for {_duration(seconds)}"
+        text += f", the oldest for {duration(seconds)}"
     most, least = settings.most_gib * _GIB, settings.least_free_mib * _MIB
     largest = max(found, key=lambda one: one.bytes, default=None)
     ships = f"see why the keeper does not ship: {home.logs / 'keeper.log'}; without it, run 'tsavo up'"
@@ -162,10 +163,10 @@ def _waiting(path: Path) -> _Waiting:
     return _Waiting(path.name, size.rows, size.bytes, since)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A time as people say it.
 
-    >>> _duration(30), _duration(600), _duration(3 * 86400)
+    >>> duration(30), duration(600), duration(3 * 86400)
     ('30 s', '10 min', '72.0 h')
     """
     if seconds < 120:

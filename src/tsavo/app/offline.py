@@ -70,7 +70,7 @@ class OfflineHome:
     def decision(self, decision_id: str) -> dict[str, Any]:
         """The receipt of a decision; raise `NotFound` when there is none."""
         parts = self._parts
-        told = receipt(parts.database, parts.lake, parts.control.runtimes, decision_id)
+        told = receipt(parts.database, parts.lake, self._home, decision_id)
         # As it would have come over the wire.
         plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(told, enc_hook=str))
         return plain

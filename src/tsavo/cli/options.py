@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,9 +39,11 @@ class Options:
     @contextmanager
     def connected(self) -> Iterator[Client]:
         """A client of the server that the options name."""
-        from tsavo.client import connect
+        from tsavo.client import NotFollowing, connect
 
-        with connect(self.url, home=self.home) as client:
+        with connect(self.url, home=self.home) as client, warnings.catch_warnings():
+            warnings.simplefilter("always", NotFollowing)
+            warnings.showwarning = _say  # type: ignore[assignment]
             yield client
 
     def progress(self) -> Callable[[str], None] | None:
@@ -48,6 +51,11 @@ class Options:
         if self.json or not sys.stderr.isatty():
             return None
         return lambda line: print(f"  {line}", file=sys.stderr, flush=True)
+
+
+def _say(message: Warning | str, *_where: object) -> None:
+    """A warning as a person reads it, beside what the command prints."""
+    print(f"note: {message}", file=sys.stderr)
 
 
 Common = Annotated[Options, Parameter(name="*")]

@@ -21,6 +21,7 @@ def verify_log(
     key: str = "",
     decision: str = "",
     script: Flag = False,
+    proof_script: Flag = False,
     options: Common = Options(),
 ) -> int:
     """Hold every file of the lake and every row of the registry against the signed log. Works on a stopped home, too.
@@ -37,11 +38,14 @@ def verify_log(
         Prove this one decision instead, and check the proof here.
     script
         Print the independent verifier, a Python file that needs nothing of Tsavo, and do nothing else.
+    proof_script
+        Print another such file, which checks the proof of one decision, with the first one beside it.
     """
-    if script:
+    if script or proof_script:
         from tsavo import ledger
 
-        print(Path(ledger.__file__).with_name("verify_log.py").read_text(), end="")
+        name = "verify_log.py" if script else "verify_proof.py"
+        print(Path(ledger.__file__).with_name(name).read_text(), end="")
         return 0
     if decision:
         proof = ask(options, lambda source: source.prove_decision(decision))

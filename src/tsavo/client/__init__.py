@@ -14,6 +14,7 @@ from tsavo.client.files import Exported
 from tsavo.client.locating import NotRunning
 from tsavo.client.scoring import Scores
 from tsavo.client.tables import as_table, read_table, write_table
+from tsavo.client.transport import NotFollowing
 from tsavo.vocabulary import OutcomesRecorded
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Family",
     "FamilyScores",
     "MembersChanged",
+    "NotFollowing",
     "NotRunning",
     "OutcomesRecorded",
     "Registered",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
@@ -14,15 +13,14 @@ from uuid import uuid4
 import msgspec
 
 from tsavo.client.bulk import BulkRegistration
-from tsavo.client.decisions import DecisionQuestions
 from tsavo.client.endpoint import Endpoint, fallback_steps
 from tsavo.client.family import Family
 from tsavo.client.ledger import LedgerQuestions
 from tsavo.client.locating import find_console
+from tsavo.client.privacy import PrivacyQuestions
 from tsavo.client.progress import told_meanwhile
 from tsavo.client.querying import SqlQuestions
 from tsavo.client.reference import reference_of
-from tsavo.client.scoring import metadata_of
 from tsavo.client.sources import Source, code_commit, hints_for, read_source
 from tsavo.client.transport import Transport
 from tsavo.client.versions import VersionQuestions
@@ -31,11 +29,9 @@ from tsavo.vocabulary import (
     AuditEntry,
     Brief,
     Model,
-    NotFound,
     Page,
     Route,
     Task,
-    Unavailable,
     Unreadable,
     Untrusted,
     Version,
@@ -44,9 +40,6 @@ from tsavo.vocabulary import (
 )
 
 _PAGE: Final = 500
-# Gateways look for new routes several times a second; loading a model may take a little longer.
-_FOLLOW_SECONDS: Final = 5.0
-_LOOK_SECONDS: Final = 0.05
 
 
 __all__ = ["Client", "Registered", "connect"]
@@ -74,7 +67,7 @@ def connect(url: str | None = None, *, home: Path | str | None = None) -> Client
     return Client(find_console(url, home))
 
 
-class Client(VersionQuestions, DecisionQuestions, BulkRegistration, SqlQuestions, LedgerQuestions):
+class Client(VersionQuestions, PrivacyQuestions, BulkRegistration, SqlQuestions, LedgerQuestions):
     """A connection to one Tsavo. Use it as a context manager, or `close` it.
 
     Parameters
@@ -230,7 +223,8 @@ class Client(VersionQuestions, DecisionQuestions, BulkRegistration, SqlQuestions
     ) -> Endpoint:
         """Make a version (``"model@3"``, or ``"model"`` for its newest) the champion of an endpoint.
 
-        Returns once the gateway answers with it, which takes a fraction of a second.
+        Returns once every gateway worker answers with it, which takes a fraction of a second; after five seconds at
+        the latest, with a warning (`NotFollowing`) that names the workers that do not.
 
         Parameters
         ----------
@@ -263,24 +257,8 @@ class Client(VersionQuestions, DecisionQuestions, BulkRegistration, SqlQuestions
             "fallback": fallback_steps(fallback),
             "why": why,
         }
-        route = self._console.post(f"/api/endpoints/{handle.name}/deploy", body, Route)
-        self._await(route)
+        self._console.post(f"/api/endpoints/{handle.name}/deploy", body, Route)
         return handle
-
-    def _await(self, route: Route) -> None:
-        """Wait until the gateway has seen a route; when it takes too long, that is for the gateway to say."""
-        deadline = time.monotonic() + _FOLLOW_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                if metadata_of(self._gateway, route.endpoint).parameters.get("version") == str(
-                    route.champion
-                ):
-                    return
-            except NotFound:
-                pass
-            except Unavailable:
-                return
-            time.sleep(_LOOK_SECONDS)
 
     def _ref(self, version: str | VersionRef | Version | Registered) -> VersionRef:
         if isinstance(version, Registered):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
@@ -13,14 +12,11 @@ from tsavo.client.family_scores import AllAnswers, FamilyScores, joined
 from tsavo.client.scoring import metadata_of
 from tsavo.client.tables import as_table
 from tsavo.client.transport import Transport
-from tsavo.vocabulary import Invalid, Member, NotFound, Page, Refused, Route, Unavailable, VersionRef
+from tsavo.vocabulary import Invalid, Member, Page, Route, VersionRef
 
 __all__ = ["Family", "FamilyInfo", "MembersChanged"]
 
 _PAGE: Final = 1000
-# Gateways look for changes several times a second.
-_FOLLOW_SECONDS: Final = 5.0
-_LOOK_SECONDS: Final = 0.05
 
 
 class FamilyInfo(msgspec.Struct, frozen=True):
@@ -92,7 +88,6 @@ class Family:
         """
         body = {"key": key, "dtype": dtype, "unseen": unseen, "why": why}
         route: Route = self._console.post(f"{self._path}/make", body, Route)
-        self._await(route.revision)
         return route
 
     @property
@@ -200,7 +195,6 @@ class Family:
 
     def _change(self, what: str, body: dict[str, Any]) -> MembersChanged:
         changed: MembersChanged = self._console.post(f"{self._path}/{what}", body, MembersChanged)
-        self._await(changed.revision)
         return changed
 
     def _switch(self, what: str, segment: str | int, why: str) -> Member:
@@ -211,19 +205,6 @@ class Family:
     def _state(self) -> _State:
         state: _State = self._gateway.get(f"/v2/families/{self.name}", _State)
         return state
-
-    def _await(self, revision: int) -> None:
-        """Wait until the gateway has seen a change; when it takes too long, that is for the gateway to say."""
-        deadline = time.monotonic() + _FOLLOW_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                if self._state().revision >= revision:
-                    return
-            except (NotFound, Refused):
-                pass
-            except Unavailable:
-                return
-            time.sleep(_LOOK_SECONDS)
 
 
 def _is_one_row(row: Any) -> bool:

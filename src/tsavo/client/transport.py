@@ -7,6 +7,7 @@ import io
 import ipaddress
 import os
 import ssl
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -20,7 +21,7 @@ from tsavo import vocabulary
 from tsavo.client.locating import nothing_runs
 from tsavo.vocabulary import Invalid, TsavoError, Unavailable
 
-__all__ = ["Transport", "rebuilt"]
+__all__ = ["NotFollowing", "Transport", "rebuilt"]
 
 T = TypeVar("T")
 
@@ -29,6 +30,14 @@ _CONNECT_SECONDS: Final = 5.0
 _READ_SECONDS: Final = 330.0
 # Below the five seconds after which the servers close an idle connection, so that no request meets a closing one.
 _IDLE_SECONDS: Final = 2.0
+
+
+# Set on the answer to a change that some gateway worker does not follow yet.
+_NOT_FOLLOWING: Final = "X-Tsavo-Not-Following"
+
+
+class NotFollowing(UserWarning):
+    """A change was made, and some gateway worker did not follow it within five seconds."""
 
 
 def _kinds() -> dict[str, type[TsavoError]]:
@@ -89,13 +98,11 @@ class Transport:
         body: Any = None,
         kind: type[T] | Any = Any,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
     ) -> Any:
         """POST `body` as JSON; the answer as `kind`."""
-        headers = {"Content-Type": "application/json", **(headers or {})}
-        return self._decode(
-            self._send("POST", path, content=msgspec.json.encode(body), headers=headers), kind
-        )
+        sent: dict[str, str | bytes] = {"Content-Type": "application/json", **(headers or {})}
+        return self._decode(self._send("POST", path, content=msgspec.json.encode(body), headers=sent), kind)
 
     def upload(self, path: str, files: dict[str, Any], fields: dict[str, str], kind: type[T] | Any) -> Any:
         """POST files and fields (multipart); the answer as `kind`."""
@@ -140,9 +147,12 @@ class Transport:
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self._translated(path):
             answer = self._http.request(method, path, **options)
-        if answer.is_success:
-            return answer
-        raise _error(answer)
+        if not answer.is_success:
+            raise _error(answer)
+        if late := answer.headers.get(_NOT_FOLLOWING):
+            told = f"the change is made, and some gateway workers may answer as before for a while: {late}"
+            warnings.warn(told, NotFollowing, stacklevel=4)
+        return answer
 
     @contextmanager
     def _translated(self, path: str) -> Iterator[None]:

@@ -18,6 +18,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.routes import HTTPRoute
 
+from tsavo.console.settling import settled
 from tsavo.governance import Principal, Right, local_owner, require
 from tsavo.vocabulary import Invalid
 
@@ -37,6 +38,7 @@ __all__ = [
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 _RIGHT = "right"
 _USER = "x-tsavo-user"
+_CHANGES_ROUTES: Final = frozenset({Right.DEPLOY, Right.PLUG})
 
 READ_ONLY: Final = {_RIGHT: Right.READ}
 """What routers of the framework's own (static files) declare."""
@@ -79,7 +81,10 @@ def look(path: str, right: Right = Right.READ, **options: Any) -> Callable[[_Han
 
 
 def act(path: str, right: Right, **options: Any) -> Callable[[_Handler], HTTPRouteHandler]:
-    """A POST route that needs `right`; its function runs in a thread, a coroutine function on the event loop."""
+    """A POST route that needs `right`; its function runs in a thread, a coroutine function on the event loop.
+
+    What changes routes is answered when the gateways follow (`settling`).
+    """
     return _declared(post, path, right, {"status_code": 200, **options})
 
 
@@ -96,6 +101,8 @@ def _declared(
         named = {"operation_id": function.__name__, "responses": PROBLEMS, **options}
         if not iscoroutinefunction(function):
             named["sync_to_thread"] = True
+            if method is not get and right in _CHANGES_ROUTES:
+                function = settled(function)
         handler: HTTPRouteHandler = method(path, opt={_RIGHT: right}, **named)(function)
         return handler
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from litestar import Request, Response
@@ -12,6 +13,7 @@ from tsavo.console.declaring import act, look
 from tsavo.console.pages import page_of
 from tsavo.console.parts import ConsoleParts
 from tsavo.governance import Principal, Right, ledger_view
+from tsavo.ledger import LedgerStanding, read_standing
 from tsavo.vocabulary import LedgerView, NotFound
 
 __all__ = ["LEDGER_PAGES"]
@@ -27,7 +29,13 @@ def ledger_page(request: Request[Any, Any, Any], parts: ConsoleParts) -> Templat
         view = ledger_view(parts.home)
     except NotFound:
         view = None
-    return page_of("ledger.html", request, parts, view=view)
+    told = read_standing(parts.home.run) or LedgerStanding()
+    moments = {"signed": _moment(told.signed), "anchored": _moment(told.anchored)}
+    return page_of("ledger.html", request, parts, view=view, told=told, **moments)
+
+
+def _moment(seconds: float) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
 
 @act("/ledger/verify", Right.QUERY, include_in_schema=False)

@@ -10,9 +10,11 @@ import msgspec
 from tsavo.actions import find_drill_report
 from tsavo.alerts import count_open, list_alerts
 from tsavo.console.parts import ConsoleParts
+from tsavo.console.settling import wait_for_gateways
 from tsavo.console.workers import WorkerView, worker_of
 from tsavo.endpoints.journal_health import JournalHealth, journal_health, journal_warnings
 from tsavo.lake import Activity, Labels
+from tsavo.ledger import ledger_warnings
 from tsavo.registry import (
     count_members,
     families_of,
@@ -243,8 +245,15 @@ def version_view(
 
 
 def warnings_of(parts: ConsoleParts) -> list[str]:
-    """What is wrong with recording, a sentence each; empty when nothing is."""
-    return journal_warnings(parts.home.statistics, parts.home.journal, parts.plane.clock.now())
+    """What is wrong with recording and its log, a sentence each; empty when nothing is."""
+    now = parts.plane.clock.now()
+    recording = journal_warnings(parts.home.statistics, parts.home.journal, now)
+    silent = [
+        f"{one}; when it goes on, it may answer by an earlier route for a moment."
+        for one in wait_for_gateways(parts, seconds=0.0)
+        if one.why == "silent"
+    ]
+    return recording + silent + ledger_warnings(parts.home.run, now.timestamp())
 
 
 def status_view(parts: ConsoleParts) -> StatusView:

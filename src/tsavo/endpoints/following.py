@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -21,6 +21,8 @@ from tsavo.vocabulary import Damaged, Member, Route, Signature, TsavoError, Vers
 __all__ = ["RouteFollower", "version_loader"]
 
 _PAGE: Final = 2_000
+# Between two pages of changes, in which requests get their turn.
+_TURN_SECONDS: Final = 0.02
 # At the start nothing is loaded ahead: with thousands of endpoints the first request to each does it.
 _MOST_AHEAD: Final = 50
 _MOST_SIGNATURES: Final = 2_000
@@ -29,11 +31,12 @@ _WARM_SECONDS: Final = 30.0
 
 
 class _Changes(NamedTuple):
-    """What changed, each in order of revision, and the revision up to which that is all."""
+    """What changed, each in order of revision, the revision up to which that is all, and whether there is `more`."""
 
     routes: list[Route]
     members: list[Member]
     revision: int
+    more: bool
 
 
 class RouteFollower:
@@ -45,6 +48,9 @@ class RouteFollower:
         Seconds between two looks; a change is effective within this and the loading of what it needs.
     report
         Told when the registry cannot be read (with the error) and when it can be again (with ``None``).
+    tell
+        Told, on the event loop, which revision the data plane follows, and which revisions up to it it does not yet:
+        those whose champion a worker process loads, while the earlier one goes on answering.
     """
 
     def __init__(
@@ -55,9 +61,12 @@ class RouteFollower:
         *,
         every: float = 0.2,
         report: Callable[[Exception | None], None],
+        tell: Callable[[int, Collection[int]], None] = lambda _revision, _waiting: None,
     ) -> None:
         self._database = database
         self._plane = plane
+        self._tell = tell
+        self._waiting: set[int] = set()
         self._shelf = shelf
         self._every = every
         self._report = report
@@ -93,8 +102,9 @@ class RouteFollower:
             self._thread.join(timeout=5)
 
     def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
-        failing = False
-        while not self._stop.wait(self._every):
+        failing, pause = False, self._every
+        while not self._stop.wait(pause):
+            pause = self._every
             try:
                 changes = self._newer()
             except Exception as error:  # whatever it is, the present routes go on serving
@@ -106,9 +116,9 @@ class RouteFollower:
                 self._report(None)
                 failing = False
             if changes is not None:
+                pause = _TURN_SECONDS if changes.more else self._every
                 try:
                     asyncio.run_coroutine_threadsafe(self._switch(changes), loop).result(timeout=60)
-                    self._revision = changes.revision
                 except RuntimeError:  # the loop is closing
                     return
                 except TimeoutError as error:
@@ -128,6 +138,7 @@ class RouteFollower:
             [route for route in routes if route.revision <= upto],
             [member for member in members if member.revision <= upto],
             upto,
+            upto < newest,
         )
 
     async def _switch(self, changes: _Changes) -> None:
@@ -152,11 +163,14 @@ class RouteFollower:
         for route in routes:
             # An endpoint that is new has no other route to go on with.
             if route.plug is None and self._is_cold(route.champion) and self._plane.has(route.endpoint):
+                self._waiting.add(route.revision)
                 self._in_background(self._switch_when_warm(route))
             else:
                 self._plane.apply([route])
         self._plane.apply([], changes.members)
         self._plane.forget_unused()
+        self._revision = changes.revision
+        self._tell(self._revision, self._waiting)
 
     def _is_cold(self, ref: VersionRef) -> bool:
         """Whether a version runs in a worker process, and is not yet in memory there."""
@@ -171,6 +185,8 @@ class RouteFollower:
             self._report(error)
         self._plane.apply([route])
         self._plane.forget_unused()
+        self._waiting.discard(route.revision)
+        self._tell(self._revision, self._waiting)
 
     def _in_background(self, doing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(doing)

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -93,6 +93,8 @@ class Statistics:
         self._waiting: dict[str, EndpointCounters] = {}
         self._growing: threading.Thread | None = None
         self._larger: memoryview | None = None
+        # Routes that are known and not followed yet: revision -> its place in the header.
+        self._waiting_at: dict[int, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._reader = FiguresReader()
@@ -131,6 +133,28 @@ class Statistics:
         # Where that cannot be had now, room is made for each when it comes.
         with suppress(OSError):
             self._words = self._file.map(endpoints + max(endpoints // 4, _FIRST_ROWS))
+
+    def follows(self, revision: int, waiting: Collection[int]) -> None:
+        """Write down now, on the loop's thread, which routes are followed, for whoever changed one and waits for it.
+
+        Parameters
+        ----------
+        revision
+            Of the newest route that is known.
+        waiting
+            Revisions of routes up to it that are not followed yet.
+        """
+        words, places = self._words, self._waiting_at
+        for gone in places.keys() - set(waiting):
+            words[layout.H_WAITING + places.pop(gone)] = 0
+        free = sorted(set(range(layout.WAITING)) - set(places.values()))
+        coming = [known for known in waiting if known not in places]
+        words[layout.H_WAITING_MORE] = max(0, len(coming) - len(free))
+        # The other way round somebody could see the revision, and not yet that one of its routes waits.
+        for known, place in zip(coming, free, strict=False):
+            places[known] = place
+            words[layout.H_WAITING + place] = known
+        words[layout.H_REVISION] = revision
 
     def watch(self, gauges: Callable[[], Gauges]) -> None:
         """Ask this, on the loop's thread, how the worker is doing."""
@@ -206,6 +230,12 @@ class Statistics:
         self._spilled_before = words[layout.H_J_SPILLED]
         self._unrecorded_before = words[layout.H_J_UNRECORDED]
         self._answers_before = words[layout.H_J_ANSWERS]
+        # What the one before waited for, this one reads before it answers.
+        words[layout.H_REVISION] = 0
+        words[layout.H_WAITING : layout.H_WAITING + layout.WAITING] = memoryview(
+            bytes(layout.WAITING * 8)
+        ).cast("q")
+        words[layout.H_WAITING_MORE] = 0
         words[layout.H_PID] = os.getpid()
         words[layout.H_STARTED] = time.time_ns()
         words[layout.H_STARTS] += 1

@@ -64,8 +64,11 @@ HEADER: Final = 64
     H_MAGIC, H_ROW, H_USED, H_PID, H_STARTED, H_STARTS, H_PULSE, H_IN_FLIGHT, H_JOURNAL, H_LOADED, H_BYTES,
     H_REVISION, H_UNKNOWN, H_TURNED_AWAY, H_EVICTIONS, H_REFUSED,
     H_J_STATE, H_J_BYTES, H_J_MOST, H_J_FREE, H_J_OLDEST, H_J_SPILLED, H_J_UNRECORDED,
-    H_J_ANSWERS,
-) = range(24)  # fmt: skip
+    H_J_ANSWERS, H_WAITING_MORE,
+) = range(25)  # fmt: skip
+# Revisions of routes that are known and not followed yet (0: a free place), and how many more there are than places.
+H_WAITING: Final = 32
+WAITING: Final = 32
 # Words for how the journal is doing, by their numbers in H_J_STATE.
 JOURNAL_STATES: Final[tuple[State, ...]] = ("well", "nearly full", "refusing", "spilling", "not recording")
 

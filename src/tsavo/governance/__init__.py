@@ -5,18 +5,21 @@ silence, and an audit entry in the change's own transaction. It must never chang
 """
 
 from tsavo.governance.audit import AuditEntry, audit, audit_rows, chain_of, list_audit
+from tsavo.governance.logged import DecisionLogged, decision_logged, prove_decision
 from tsavo.governance.receipts import Receipt, receipt
 from tsavo.governance.rights import Principal, Right, local_owner, require
-from tsavo.governance.verifying import keep_verdict, ledger_view, prove_decision, verify_log
+from tsavo.governance.verifying import keep_verdict, ledger_view, verify_log
 
 __all__ = [
     "AuditEntry",
+    "DecisionLogged",
     "Principal",
     "Receipt",
     "Right",
     "audit",
     "audit_rows",
     "chain_of",
+    "decision_logged",
     "keep_verdict",
     "ledger_view",
     "list_audit",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from tsavo.governance.audit import AuditEntry, list_audit
+from tsavo.governance.logged import DecisionLogged, decision_logged
 from tsavo.lake import Lake
 from tsavo.registry import get_version, list_verifications
 from tsavo.runtimes.fingerprint import Fingerprint, read_fingerprint
-from tsavo.storage import Connection, Database
+from tsavo.storage import Connection, Database, Home
 from tsavo.vocabulary import Verification, Version, VersionRef
 
 __all__ = ["Receipt", "receipt"]
@@ -37,6 +37,8 @@ class Receipt(msgspec.Struct, frozen=True):
         What the last verification of the version found.
     runtime
         What scored: libraries, processor, threads. ``None`` for decisions of releases that did not keep it.
+    log
+        Where it stands in the log by which tampering is found.
     """
 
     decision: dict[str, Any]
@@ -44,15 +46,16 @@ class Receipt(msgspec.Struct, frozen=True):
     deployed: AuditEntry | None = None
     verified: Verification | None = None
     runtime: Fingerprint | None = None
+    log: DecisionLogged | None = None
 
 
-def receipt(database: Database, lake: Lake, runtimes: Path, decision_id: str) -> Receipt:
+def receipt(database: Database, lake: Lake, home: Home, decision_id: str) -> Receipt:
     """The receipt of a decision.
 
     Parameters
     ----------
-    runtimes
-        Where the documents of what scored are kept.
+    home
+        Where the documents of what scored are kept, and the log.
 
     Raises
     ------
@@ -70,7 +73,8 @@ def receipt(database: Database, lake: Lake, runtimes: Path, decision_id: str) ->
         version,
         deployed,
         verified[0] if verified else None,
-        read_fingerprint(decision["runtime"] or "", runtimes),
+        read_fingerprint(decision["runtime"] or "", home.runtimes),
+        decision_logged(home, lake, decision),
     )
 
 

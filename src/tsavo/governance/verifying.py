@@ -1,4 +1,4 @@
-"""A home held against its log: all of it (the registry by its rows, on either engine), or one decision."""
+"""A home held against its log: all of it, the registry by its rows, on either engine."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Final
 import msgspec
 
 from tsavo.governance.audit import audit_rows
-from tsavo.lake import Lake
-from tsavo.ledger import Index, LedgerReader, PublicKey, verify_home
+from tsavo.ledger import LedgerReader, PublicKey, verify_home
 from tsavo.registry import row_hashes
 from tsavo.storage import Database, Home, canonical, write_atomically
-from tsavo.vocabulary import DecisionProof, LedgerView, LogVerdict, NotFound, TreeHead
+from tsavo.vocabulary import LedgerView, LogVerdict, TreeHead
 
-__all__ = ["keep_verdict", "ledger_view", "prove_decision", "verify_log"]
+__all__ = ["keep_verdict", "ledger_view", "verify_log"]
 
 _PAGE: Final = 5000
 _VERDICT: Final = "ledger-verified.json"
@@ -78,49 +77,6 @@ def _last_verdict(home: Home) -> LogVerdict | None:
         return msgspec.json.decode((home.run / _VERDICT).read_bytes(), type=LogVerdict)
     except (OSError, msgspec.MsgspecError):
         return None
-
-
-def prove_decision(home: Home, lake: Lake, decision_id: str) -> DecisionProof:
-    """Where a decision stands in the log, with the proofs.
-
-    Raises
-    ------
-    Invalid, NotFound
-        It is no decision id; there is no such decision, or it is not in the signed log yet.
-    """
-    decision = lake.decision(decision_id)
-    endpoint, journal, record = decision["endpoint"], decision["journal"], decision["seq"]
-    path = lake.file_of(endpoint, decision_id)
-    reader = LedgerReader(home.ledger)
-    reader.head()
-    if path is None:
-        raise _not_yet(decision_id)
-    file, table = path.relative_to(home.root).as_posix(), f"{home.lake.name}/decisions/{endpoint}"
-    index = Index(home.cache / "ledger.db", writable=False)
-    try:
-        shipped, kept = index.shipment(table, journal, record), index.file(file)
-    finally:
-        index.close()
-    if shipped is None or kept is None:
-        raise _not_yet(decision_id)
-    return DecisionProof(
-        decision_id,
-        table,
-        journal,
-        record,
-        reader.inclusion(shipped),
-        file,
-        reader.inclusion(kept.number),
-    )
-
-
-def _not_yet(decision_id: str) -> NotFound:
-    return NotFound(
-        "this decision is not in the signed log yet",
-        field="decision_id",
-        found=decision_id,
-        next_step="the keeper ships, and signs, at an interval (keeper.hold_seconds, ledger.sign_seconds): ask again",
-    )
 
 
 def _rows(database: Database) -> dict[str, dict[str, str]]:

@@ -11,6 +11,7 @@ from tsavo.ledger.heads import PublicKey, SigningKey
 from tsavo.ledger.index import Index, KnownFile
 from tsavo.ledger.ledger import Ledger
 from tsavo.ledger.reading import LedgerFiles, LedgerReader, is_proven, read_head
+from tsavo.ledger.standing import LedgerStanding, keep_standing, ledger_warnings, read_standing
 from tsavo.ledger.verifying import verify_home
 
 __all__ = [
@@ -20,11 +21,15 @@ __all__ = [
     "Ledger",
     "LedgerFiles",
     "LedgerReader",
+    "LedgerStanding",
     "PublicKey",
     "SigningKey",
     "is_proven",
+    "keep_standing",
+    "ledger_warnings",
     "open_anchor",
     "read_head",
     "read_heads",
+    "read_standing",
     "verify_home",
 ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -39,8 +38,8 @@ class Anchor(Protocol):
         """
         ...
 
-    def heads(self) -> list[TreeHead]:
-        """The heads that are kept there, oldest first; raise `Unreadable` when one is no head."""
+    def heads(self, since: int = 0) -> list[TreeHead]:
+        """The heads of at least `since` entries, oldest first; raise `Unreadable` when one is no head."""
         ...
 
 
@@ -69,7 +68,7 @@ class FileAnchor:
     def add(self, head: TreeHead) -> bool:
         """Add a line; it is on disk when this returns."""
         try:
-            if _newest(self.heads()) == head:
+            if self._ends_with(head):
                 return False
             file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -81,12 +80,29 @@ class FileAnchor:
             raise _unavailable(str(self.path), error.strerror or str(error)) from error
         return True
 
-    def heads(self) -> list[TreeHead]:
+    def _ends_with(self, head: TreeHead) -> bool:
+        """Whether `head` is the newest; a file that grew for years is not read for it."""
+        line = head.line()
+        try:
+            with self.path.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - len(line)))
+                end = file.read()
+        except FileNotFoundError:
+            return False
+        if end and not end.endswith(b"\n"):
+            # Nothing is added to what is no list of heads: this says where it is none.
+            self.heads()
+        return end == line
+
+    def heads(self, since: int = 0) -> list[TreeHead]:
         """The heads in the file; none when it is not there."""
         try:
-            return read_heads(self.path.read_bytes(), str(self.path))
+            found = read_heads(self.path.read_bytes(), str(self.path))
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise _unavailable(str(self.path), error.strerror or str(error)) from error
+        return [head for head in found if head.size >= since]
 
 
 class GitAnchor:
@@ -114,9 +130,9 @@ class GitAnchor:
         self._git(*who, "commit", "--quiet", "--no-verify", "-m", message, "--", _FILE)
         return True
 
-    def heads(self) -> list[TreeHead]:
+    def heads(self, since: int = 0) -> list[TreeHead]:
         """The heads in the work tree's file."""
-        return self._file.heads()
+        return self._file.heads(since)
 
     def _git(self, *words: str) -> bytes:
         try:
@@ -155,11 +171,15 @@ class StoreAnchor:
             raise _unavailable(self._url, str(error)) from error
         return True
 
-    def heads(self) -> list[TreeHead]:
+    def heads(self, since: int = 0) -> list[TreeHead]:
         """The heads in the store."""
+        # Names sort by size, so a store with years of heads is not read from its beginning.
+        behind = f"{_FOLDER}/{since:016}" if since else None
         try:
             names = sorted(
-                str(item["path"]) for page in obstore.list(self._store, prefix=_FOLDER) for item in page
+                str(item["path"])
+                for page in obstore.list(self._store, prefix=_FOLDER, offset=behind)
+                for item in page
             )
             found = [bytes(obstore.get(self._store, name).bytes()) for name in names]
         except (BaseError, OSError) as error:
@@ -178,10 +198,6 @@ def read_heads(content: bytes, where: str) -> list[TreeHead]:
                 "not a signed tree head", field=f"{where}, line {number}", found=str(error)
             ) from error
     return heads
-
-
-def _newest(heads: Sequence[TreeHead]) -> TreeHead | None:
-    return heads[-1] if heads else None
 
 
 def _unavailable(where: str, why: str) -> Unavailable:

@@ -82,6 +82,51 @@ class LedgerReader:
         self.head()
         return PublicKey.parse(self.files.public.read_text())
 
+    def check(self) -> TreeHead | None:
+        """The newest head, ``None`` before the first: the log's key signed it, and entries and tree fit it.
+
+        Entries themselves are not read: that is a verification.
+
+        Raises
+        ------
+        Damaged
+            One of this is not so.
+        """
+        head = read_head(self.files.head)
+        if head is None:
+            return None
+        try:
+            key = PublicKey.parse(self.files.public.read_text())
+        except (OSError, UnicodeDecodeError, Invalid) as error:
+            raise _broken(self.files.public, str(error), "the log's public key") from error
+        if not key.signed(head):
+            raise _broken(self.files.head, "another signature", f"one of {key.origin}")
+        if not self.files.key.exists():
+            raise _broken(self.files.key, "nothing", "the log's signing key")
+        if (entries := self.entries()) < head.size:
+            raise _broken(self.files.segments, f"{entries} entries", f"the {head.size} that were signed")
+        if (wrong := self.contradiction(head)) is not None:
+            raise _broken(self.files.tree, wrong, "the root that was signed")
+        return head
+
+    def contradiction(self, head: TreeHead) -> str | None:
+        """In what a head of this log says otherwise than the tree of its hashes; ``None`` when it does not."""
+        try:
+            tree = TreeFile(self.files.tree)
+        except OSError as error:
+            return f"the log has no tree ({error.strerror})"
+        try:
+            if not tree.holds(head.size):
+                return f"the log has fewer than {head.size} entries"
+            found = root_hash(tree.read, head.size).hex()
+        finally:
+            tree.close()
+        return None if found == head.root else f"its first {head.size} entries have the root {found}"
+
+    def line(self, number: int) -> bytes | None:
+        """Entry `number` as it is hashed, signed or not; ``None`` when there is no such entry."""
+        return self._segments.read(number)
+
     def entries(self) -> int:
         """How many entries there are, signed or not."""
         return self._segments.count()
@@ -122,3 +167,13 @@ class LedgerReader:
         finally:
             tree.close()
         return Consistency(first, second, before, after, path)
+
+
+def _broken(path: Path, found: str, expected: str) -> Damaged:
+    return Damaged(
+        "the log is not what was signed",
+        field=str(path),
+        found=found,
+        expected=expected,
+        next_step="run 'tsavo verify-log' for the place; docs/audit.md says how to go on",
+    )

@@ -27,6 +27,7 @@ from tsavo.console.crowding import REGISTRATIONS
 from tsavo.console.declaring import act
 from tsavo.console.parts import ConsoleParts
 from tsavo.console.problems import problem_of
+from tsavo.console.settling import wait_for_gateways
 from tsavo.governance import Principal, Right
 from tsavo.vocabulary import Hints, Invalid, TsavoError, VersionRef, check_name
 
@@ -170,6 +171,9 @@ class _Batch:
                 await asyncio.wait(running)
         for done in await asyncio.to_thread(self._placed):
             yield done
+        if self._order.deploy or self._order.family is not None:
+            # Once for all of them: who has read the last line meets their routes everywhere.
+            await asyncio.to_thread(wait_for_gateways, self._parts)
 
     def _sorted(self, folder: Path) -> tuple[list[ItemDone], list[ItemGiven]]:
         """What can be answered at once, and the items that need work; shared reference data is written once."""

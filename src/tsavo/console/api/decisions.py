@@ -39,13 +39,13 @@ class ReplaysGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @look("/api/decisions/{decision:str}", summary="The receipt of a decision", right=Right.QUERY)
 def show_decision(parts: ConsoleParts, decision: str) -> Receipt:
-    """What came in, what went out, which version, who put it there, what scored, what became of it."""
+    """What came in, what went out, which version, who put it there, what scored, what became of it, and its log."""
     return receipt_of(parts, decision)
 
 
 def receipt_of(parts: ConsoleParts, decision_id: str) -> Receipt:
     """One decision; raise `NotFound` when there is none."""
-    return receipt(parts.plane.database, parts.lake, parts.plane.runtimes, decision_id)
+    return receipt(parts.plane.database, parts.lake, parts.home, decision_id)
 
 
 @act("/api/decisions/{decision:str}/replay", Right.QUERY, summary="Replay a decision")
