@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.app.models import save_small_model
+
 # A program of a test's own; whoever looks for doctests must not import it.
 collect_ignore = ["mlflow_models.py"]
 
@@ -79,7 +81,21 @@ def running_on(home: Path, *options: str) -> Iterator[Running]:
         assert stopped.returncode == 0, stopped.stderr
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One Tsavo for every test that minds neither others' models nor a gateway that was killed before."""
     with running_on(tmp_path_factory.mktemp("home")) as tsavo_now:
+        yield tsavo_now
+
+
+@pytest.fixture(scope="package")
+def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Two gateway workers, and two versions of one model; whoever asks has an endpoint of its own."""
+    folder = tmp_path_factory.mktemp("fleet")
+    with running_on(folder / "home", "--workers", "2") as tsavo_now:
+        for seed in (0, 1):
+            (folder / str(seed)).mkdir()
+            model, reference = save_small_model(folder / str(seed), seed)
+            words = ["--reference", str(reference), "--target", "target", "--trust"]
+            tsavo_now.tsavo("register", str(model), "--name", "small", *words)
         yield tsavo_now

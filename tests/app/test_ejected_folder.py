@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import pytest
 import skops.io
 
 import tsavo
-from tests.app.conftest import running_on
+from tests.app.conftest import Running
 from tests.app.models import strangers_pipeline, strangers_table
 from tests.environments import fresh_environment, mlflow_environment
 
@@ -39,7 +39,7 @@ class Scene(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Scene:
     folder = tmp_path_factory.mktemp("ejected")
     table, target = strangers_table(400)
     model = strangers_pipeline(table, target, trees=10)
@@ -50,7 +50,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     rows.to_csv(folder / "rows.csv", index=False)
     folders: dict[str, Path] = {}
     answers: dict[str, dict[str, list[Any]]] = {}
-    with running_on(folder / "home") as running, tsavo.connect(running.console) as client:
+    with tsavo.connect(running.console) as client:
         for runtime in ("onnx", "python"):
             registered = client.register(
                 folder / "model.skops",
@@ -68,7 +68,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             folders[runtime] = client.eject(registered.version.ref, folder / runtime)
             again = client.eject(registered.version.ref, folder / f"{runtime}-again")
             assert contents(again) == contents(folders[runtime])
-    yield Scene(folders, folder / "rows", answers)
+    return Scene(folders, folder / "rows", answers)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

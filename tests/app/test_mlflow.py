@@ -52,8 +52,16 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return mlflow_environment(folder / "environment", *words)
 
 
+def environment() -> dict[str, str]:
+    """Without settings of MLflow's; and it may keep what it compiles, which takes it seconds at every start."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MLFLOW_") and name != "PYTHONDONTWRITEBYTECODE"
+    }
+
+
 def run(python: Path, *words: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     done = subprocess.run(
         [python, PROGRAM, *words],
         capture_output=True,
@@ -62,7 +70,7 @@ def run(python: Path, *words: str) -> None:
         timeout=240,
         # Not into the working folder, where MLflow would keep its own records.
         cwd=words[0],
-        env={**environment, "MLFLOW_TRACKING_URI": f"sqlite:///{words[0]}/mlflow.db"},
+        env={**environment(), "MLFLOW_TRACKING_URI": f"sqlite:///{words[0]}/mlflow.db"},
     )
     assert done.returncode == 0, done.stderr
 
@@ -143,7 +151,7 @@ def server(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env={**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"},
+            env={**environment(), "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"},
         )
     try:
         _await(f"http://127.0.0.1:{port}/health", process, folder / "log")

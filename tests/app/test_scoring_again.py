@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 import tsavo
-from tests.app.conftest import Running, running_on
+from tests.app.conftest import Running
 from tests.app.models import save_small_model
 from tsavo.vocabulary import Invalid, Unavailable
 
@@ -21,12 +20,10 @@ ROWS = 30_000
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder = tmp_path_factory.mktemp("again")
-    with running_on(folder / "home") as started:
-        model, reference = save_small_model(folder)
-        started.tsavo("deploy", str(model), "--name", "small", "--reference", str(reference), "--trust")
-        yield started
+def running(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Running:
+    model, reference = save_small_model(tmp_path_factory.mktemp("again"))
+    running.tsavo("deploy", str(model), "--name", "small", "--reference", str(reference), "--trust")
+    return running
 
 
 def decisions(running: Running) -> int:

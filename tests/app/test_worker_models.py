@@ -81,7 +81,7 @@ def ask(running: Running, endpoint: str, x: float) -> httpx.Response:
 
 
 def until_well(running: Running, endpoint: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (answer := ask(running, endpoint, 4.0)).status_code != 200:
         assert answer.status_code == 503
         assert time.monotonic() < deadline, answer.text
@@ -95,7 +95,7 @@ def until_broken(running: Running, endpoint: str) -> httpx.Response:
         answer = ask(running, endpoint, -1.0)
         if answer.status_code != 200:
             # Its time limit, and what a busy machine adds.
-            assert time.monotonic() - started < SECONDS + 2
+            assert time.monotonic() - started < SECONDS + 15
             return answer
     raise AssertionError("nothing that it did broke it")
 
@@ -164,11 +164,11 @@ def test_workers_end_with_the_gateway(running: Running) -> None:
     assert has_process(worker)
     (gateway,) = running.children("tsavo.app.gateway_process")
     os.kill(gateway, signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while has_process(worker):
         assert time.monotonic() < deadline, "the worker outlived its gateway"
         time.sleep(0.02)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             until_well(running, "sleepy")

@@ -31,7 +31,7 @@ def asked(url: str) -> Iterator[None]:
         yield
     finally:
         halt.set()
-        caller.join(10)
+        caller.join(60)
 
 
 def test_a_drill_prints_a_line_for_each_step_and_the_verdict(

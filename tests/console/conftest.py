@@ -18,11 +18,12 @@ ENDPOINT = "small.v1"
 
 
 class Scene(NamedTuple):
-    """The running Tsavo, a client of its console, and one decision's id."""
+    """The running Tsavo, a client of its console, one decision's id, and what the first four requests' ids precede."""
 
     running: Running
     http: httpx.Client
     decision: str
+    end: str
 
 
 def ask(url: str, rows: int, shift: float, seed: int) -> list[str]:
@@ -35,7 +36,7 @@ def ask(url: str, rows: int, shift: float, seed: int) -> list[str]:
     return [f"{first.removesuffix(':0')}:{row}" for row in range(rows)]
 
 
-def wait_for(look: Any, seconds: float = 30) -> Any:
+def wait_for(look: Any, seconds: float = 60) -> Any:
     """Ask until there is something."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
@@ -44,8 +45,9 @@ def wait_for(look: Any, seconds: float = 30) -> Any:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """Shared by all modules: whoever counts decisions counts those of its own, or those before `Scene.end`."""
     folder = tmp_path_factory.mktemp("console")
     model, reference = save_small_model(folder)
     home = Path(folder / "home")
@@ -60,4 +62,5 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         given = {"decisions": ids, "values": [0] * len(ids)}
         assert http.post(f"/api/endpoints/{ENDPOINT}/outcomes", json=given).json() == {"recorded": len(ids)}
         wait_for(lambda: http.get("/api/alerts").json()["total"] >= 2)
-        yield Scene(running, http, ids[0])
+        # A semicolon comes behind the colon of any row of the last request.
+        yield Scene(running, http, ids[0], ids[-1].partition(":")[0] + ";")

@@ -35,7 +35,7 @@ def browser(chromium_path: str) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Page:
     shown = browser.new_page(viewport={"width": 1280, "height": 900})
-    shown.set_default_timeout(10_000)
+    shown.set_default_timeout(60_000)
     return shown
 
 

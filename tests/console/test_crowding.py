@@ -22,7 +22,7 @@ def test_no_more_than_allowed_are_in_at_once() -> None:
             with lock:
                 inside += 1
                 most = max(most, inside)
-            together.wait(timeout=10)
+            together.wait(timeout=60)
             with lock:
                 inside -= 1
 

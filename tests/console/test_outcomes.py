@@ -23,7 +23,9 @@ def decisions(scene: Scene, rows: list[list[float]]) -> list[str]:
 
 
 def outcome_of(scene: Scene, decision: str) -> Any:
-    return scene.http.get(f"/api/decisions/{decision}").json()["decision"]["outcome"]
+    answer = scene.http.get(f"/api/decisions/{decision}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()["decision"]["outcome"]
 
 
 def test_the_report_says_what_is_new_corrected_repeated_and_unknown(scene: Scene) -> None:

@@ -283,7 +283,7 @@ def test_closing_waits_for_no_step_and_leaves_what_was_found(tmp_path: Path) -> 
         world.shelf.forget([TWO])
         world.offer()
         await asyncio.sleep(0.01)
-        await asyncio.wait_for(world.book.close(), timeout=5)
+        await asyncio.wait_for(world.book.close(), timeout=30)
         hold.set()
         assert world.written().requests == 1
         assert world.book.of("e") is None

@@ -255,11 +255,11 @@ def test_who_takes_too_long_is_stood_in_for(tmp_path: Path) -> None:
         hold = threading.Event()
         world = World(tmp_path, {ONE: Times(1.0, hold.wait), TWO: Times(2.0)})  # type: ignore[arg-type]
         world.route(limits=Limits(milliseconds=30), fallback=(VersionFallback(TWO),))
-        answer = await asyncio.wait_for(world.plane.infer("e", ROWS), 5)
+        answer = await asyncio.wait_for(world.plane.infer("e", ROWS), 30)
         assert (answer.version, answer.flags) == (TWO, ("fallback:time-out",))
         world.route(revision=2, limits=Limits(milliseconds=30))
         with pytest.raises(Unavailable, match="longer than the 30 ms"):
-            await asyncio.wait_for(world.plane.infer("e", ROWS), 5)
+            await asyncio.wait_for(world.plane.infer("e", ROWS), 30)
         hold.set()
 
     run(test)
@@ -312,7 +312,7 @@ def test_slow_predictions_leave_threads_for_others(tmp_path: Path) -> None:
         waiting = [asyncio.ensure_future(world.plane.infer("e", ROWS)) for _ in range(20)]
         await asyncio.sleep(0.05)
         # Its first prediction goes to a thread, because nobody knows yet how long it takes.
-        assert (await asyncio.wait_for(world.plane.infer("other", ROWS), 5)).version == TWO
+        assert (await asyncio.wait_for(world.plane.infer("other", ROWS), 30)).version == TWO
         hold.set()
         await asyncio.gather(*waiting)
 

@@ -30,7 +30,7 @@ def one_model(folder: Path, **limits: Any) -> Iterator[Served]:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -89,7 +89,7 @@ def test_all_workers_share_the_port_and_a_killed_one_comes_back(small: Running) 
     time.sleep(0.6)
     killed = min(before)
     os.kill(killed, signal.SIGKILL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(after := listening(small)) < 2 or killed in after:
         assert time.monotonic() < deadline, "the worker did not come back"
         time.sleep(0.05)
@@ -132,7 +132,7 @@ def test_when_it_is_stopped_under_load_what_was_recorded_was_answered(small: Run
     time.sleep(1.0)
     started = time.monotonic()
     assert tsavo("down", "--home", str(small.home)).returncode == 0
-    assert time.monotonic() - started < 12
+    assert time.monotonic() - started < 20
     for load in loads:
         load.join(20)
     assert {load.ended_by for load in loads} <= {"StatusCode.UNAVAILABLE", "StatusCode.CANCELLED"}

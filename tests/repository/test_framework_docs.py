@@ -19,9 +19,10 @@ from tests.app.conftest import Running, running_on
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 NOT_FRAMEWORKS: Final = {"verify-and-eject", "when-a-model-does-not-compile"}
+# Those first, for one of them verifies every version that there is, as often as it says so.
 PAGES = [
-    *sorted((DOCS / "frameworks").glob("*.md")),
     *(path for path in sorted(DOCS.glob("*.md")) if path.stem in NOT_FRAMEWORKS),
+    *sorted((DOCS / "frameworks").glob("*.md")),
 ]
 # What the blocks of a page import, where it is not called as the page.
 LIBRARIES: Final = {"scikit-learn": "sklearn", "pytorch": "torch", "pmml": "sklearn", "scorecards": "numpy"}

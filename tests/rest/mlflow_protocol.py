@@ -61,7 +61,7 @@ def main(folder: Path, port: int) -> None:
         ]
         told[kind] = [[reply.status, reply.response] for reply in replies]
     client = ScoringServerClient("127.0.0.1", port)  # type: ignore[no-untyped-call]
-    client.wait_server_ready(timeout=10)  # type: ignore[no-untyped-call]
+    client.wait_server_ready(timeout=60)  # type: ignore[no-untyped-call]
     frame = pd.read_parquet(folder / "rows.parquet")
     told["client"] = {
         "version": client.get_version(),  # type: ignore[no-untyped-call]

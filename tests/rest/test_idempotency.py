@@ -285,7 +285,7 @@ def test_who_got_no_answer_since_the_gateway_was_killed_gets_it_from_the_next(tm
     until_it_answers(f"{address}/health/ready")
     with pytest.raises(httpx.HTTPError):
         httpx.post(f"{address}/models/e/infer", json=open_inference(), headers={"idempotency-key": "k"})
-    assert dying.wait(10) == -signal.SIGKILL
+    assert dying.wait(60) == -signal.SIGKILL
     with Journal(tmp_path / "gateway-0.db") as journal:
         (recorded,) = [decode_record(payload) for _, payload in journal.read().rows]
     assert isinstance(recorded, DecisionRecord)

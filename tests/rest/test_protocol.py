@@ -33,12 +33,12 @@ class Reply(NamedTuple):
 
 
 async def read_reply(reader: asyncio.StreamReader, *, head: bool = False) -> Reply:
-    start, *lines = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10))[:-4].split(b"\r\n")
+    start, *lines = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30))[:-4].split(b"\r\n")
     # What belongs to the reply before would stand in front.
     assert start.startswith(b"HTTP/1.1 "), start
     headers = dict(line.split(b": ", 1) for line in lines)
     length = 0 if head else int(headers.get(b"content-length", b"0"))
-    return Reply(int(start.split(b" ")[1]), headers, await asyncio.wait_for(reader.readexactly(length), 10))
+    return Reply(int(start.split(b" ")[1]), headers, await asyncio.wait_for(reader.readexactly(length), 30))
 
 
 def infer(x: float) -> bytes:
@@ -171,7 +171,7 @@ def test_a_client_that_waits_is_told_to_go_on(tmp_path: Path) -> None:
     async def test(port: int, _gateway: Gateway) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request(b"", len(BODY)).replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n"))
-        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30) == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(BODY)
         assert (await read_reply(reader)).value == 3
         # Who is refused need not send it.

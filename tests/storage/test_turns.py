@@ -32,5 +32,5 @@ def test_a_turn_is_waited_for_and_comes_back_from_the_dead(tmp_path: Path) -> No
     holder.kill()
     holder.wait()
     holder.stdout.close()
-    assert mine.wait(10)
+    assert mine.wait(60)
     waiting.join()

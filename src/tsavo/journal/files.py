@@ -39,6 +39,7 @@ __all__ = [
 
 SUFFIX: Final = ".db"
 _SPILL: Final = "spill-"
+_FRESH: Final = ".new"
 
 # How long a transaction waits for another process's (trimming takes a few milliseconds).
 _BUSY_SECONDS: Final = 10.0
@@ -101,13 +102,30 @@ def connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Conne
 
 def create(path: Path) -> str:
     """Make the file at `path` unless it is there, and return its journal's id."""
+    if path.exists():
+        return _fill(path)
+    # Under another name until it is whole: who reads all journals must not come across half of one.
+    fresh = path.with_name(f"{path.name}.{uuid.uuid4().hex}{_FRESH}")
+    try:
+        identity = _fill(fresh)
+        fresh.rename(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise unavailable(path, error) from error
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+    return identity
+
+
+def _fill(path: Path) -> str:
+    """Make what is missing in the file, and return its journal's id; a new file is left without a log beside it."""
     try:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     except sqlite3.Error as error:
         raise unavailable(path, error) from error
     try:
         connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-        connection.execute("PRAGMA journal_mode=WAL").fetchone()
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
@@ -130,6 +148,7 @@ def create(path: Path) -> str:
         )
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('journal_id', ?)", (str(uuid.uuid4()),))
         connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode=WAL").fetchone()
         identity = journal_id(connection, path)
     except sqlite3.Error as error:
         raise unavailable(path, error) from error

@@ -6,10 +6,6 @@ from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from tsavo.storage import Connection, Database
 from tsavo.vocabulary import Conflict
@@ -29,6 +25,11 @@ def migrate(database: Database) -> None:
     Conflict
         When the database was written by a newer Tsavo.
     """
+    # A quarter of a second of imports, for the one process that migrates: the others only ask for the revision.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
     config = Config()
     # ConfigParser reads '%' as interpolation, and a home may have one in its path.
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
@@ -56,4 +57,5 @@ def schema_revision(connection: Connection) -> str | None:
     """The schema that the database has, or ``None`` when it is empty."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    return MigrationContext.configure(connection).get_current_revision()
+    revision: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return revision

@@ -162,7 +162,7 @@ async def value(model: PythonRuntime, batch: Batch = FINE) -> float:
     return float((await model.answer(batch))[0][0])
 
 
-async def until_well(model: PythonRuntime, seconds: float = 20) -> None:
+async def until_well(model: PythonRuntime, seconds: float = 60) -> None:
     """Ask until it answers again."""
     deadline = time.monotonic() + seconds
     while True:
@@ -175,7 +175,7 @@ async def until_well(model: PythonRuntime, seconds: float = 20) -> None:
             return
 
 
-async def until(fact: Callable[[], bool], seconds: float = 20) -> None:
+async def until(fact: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(seconds):
         while not fact():  # noqa: ASYNC110 -- another process makes it so

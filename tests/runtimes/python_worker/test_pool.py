@@ -135,7 +135,7 @@ def test_after_a_failure_one_request_tries_for_all(tmp_path: Path) -> None:
         started = time.monotonic()
         with pytest.raises(Unavailable, match="did not answer"):
             await bad.answer(FINE)
-        assert time.monotonic() - started < 0.1
+        assert time.monotonic() - started < 2
         assert await trial == 3.0
         assert set(await asyncio.gather(value(bad), value(bad))) == {3.0}
 
