@@ -6,6 +6,7 @@ import pytest
 
 from tests.examples import REGRESSOR, SteppingClock, keep_versions
 from tsavo.actions import ControlPlane
+from tsavo.privacy import KeyRing
 from tsavo.runtimes import Environments
 from tsavo.storage import ArtifactStore, Database
 
@@ -22,6 +23,7 @@ def plane(database: Database, clock: SteppingClock, tmp_path: Path) -> ControlPl
         work,
         Environments(tmp_path / "environments"),
         tmp_path / "runtimes",
+        KeyRing(tmp_path / "keys", tmp_path / "keys" / "master.key"),
     )
 
 

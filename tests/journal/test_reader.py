@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsavo.journal import Journal, JournalWriter, journals
+from tsavo.journal.files import create
 from tsavo.vocabulary import Conflict, Damaged, NotFound, Unavailable
 
 _PROCESS = Path(__file__).with_name("writer_process.py")
@@ -202,3 +204,26 @@ def test_journals_are_listed_by_name_and_a_missing_folder_has_none(tmp_path: Pat
         journal_with(tmp_path / f"{name}.db", [b"1"])
     (tmp_path / "c.txt").write_text("")
     assert [path.name for path in journals(tmp_path)] == ["a.db", "b.db"]
+
+
+def test_nobody_comes_across_a_journal_that_is_half_made(tmp_path: Path) -> None:
+    over, seen = threading.Event(), 0
+
+    def look() -> None:
+        nonlocal seen
+        while not over.is_set():
+            for path in journals(tmp_path):
+                with Journal(path) as journal:
+                    seen += bool(journal.journal_id)
+
+    with ThreadPoolExecutor(2) as threads:
+        looking = [threads.submit(look) for _ in range(2)]
+        made = [create(tmp_path / f"gateway-{number}.db") for number in range(40)]
+        over.set()
+        for one in looking:
+            one.result()
+    assert seen > 0
+    assert len(set(made)) == len(made)
+    # Nothing of the making is left, and what is there already stays as it is.
+    assert list(tmp_path.glob("*.new*")) == []
+    assert create(tmp_path / "gateway-7.db") == made[7]

@@ -192,7 +192,7 @@ def test_the_columns_of_a_table_are_those_of_the_design(scene: Scene) -> None:
         "latency_us",
         "flags",
     ]
-    assert tuple(schema.names[10:18]) == RECORDED
-    assert schema.names[18:] == ["journal", "seq", "features", "prediction", "explanation"]
+    assert tuple(schema.names[10:19]) == RECORDED
+    assert schema.names[19:] == ["sealed", "journal", "seq", "features", "prediction", "explanation"]
     assert schema.field("time").type == pa.timestamp("us", tz="UTC")
     assert schema.field("explanation").type == pa.struct([("age", pa.float64()), ("income", pa.float64())])

@@ -9,6 +9,7 @@ from tsavo.actions.bulk import Handed, deploy_once, find_registered, place_membe
 from tsavo.actions.control_plane import ControlPlane
 from tsavo.actions.drilling import drill_report, find_drill_report, start_drill
 from tsavo.actions.ejecting import eject
+from tsavo.actions.erasing import PSEUDONYM, BackupsErased, erase_subject, finish_erasures
 from tsavo.actions.exporting import run_due_exports, run_export
 from tsavo.actions.fallbacks import constant_fallback, rules_fallback
 from tsavo.actions.families import (
@@ -21,6 +22,7 @@ from tsavo.actions.families import (
 )
 from tsavo.actions.joining import decisions_of, join_waiting, nanoseconds, outcome_records
 from tsavo.actions.limiting import limit
+from tsavo.actions.privacy import keys_of_plane, mark_personal, pseudonym_of, reveal_decision
 from tsavo.actions.queries import keep_query, remove_export, remove_query, schedule_export
 from tsavo.actions.register import Registered, Registration, register
 from tsavo.actions.replaying import replay_decision, replay_next, replay_requests
@@ -31,6 +33,8 @@ from tsavo.actions.verifying import verify, verify_next
 
 __all__ = [
     "MOST_AT_ONCE",
+    "PSEUDONYM",
+    "BackupsErased",
     "ControlPlane",
     "Handed",
     "Registered",
@@ -42,17 +46,22 @@ __all__ = [
     "deploy_once",
     "drill_report",
     "eject",
+    "erase_subject",
     "find_drill_report",
     "find_registered",
+    "finish_erasures",
     "join_waiting",
     "keep_query",
+    "keys_of_plane",
     "limit",
     "make_family",
+    "mark_personal",
     "nanoseconds",
     "outcome_records",
     "place_members",
     "plug_member",
     "promote",
+    "pseudonym_of",
     "pull_plug",
     "register",
     "release_plug",
@@ -63,6 +72,7 @@ __all__ = [
     "replay_next",
     "replay_requests",
     "retain",
+    "reveal_decision",
     "roll_back",
     "rules_fallback",
     "run_due_exports",

@@ -176,6 +176,8 @@ def _answers(plane: ControlPlane, version: Version, recorded: Sequence[Recorded]
             with plane.database.read() as connection:
                 signatures[ref] = get_version(connection, ref).signature
         reasons = _lacks(signatures[ref], version.signature)
+        if one.erased:
+            reasons = ["somebody whose data it is was erased", *reasons]
         answers.append("; ".join(reasons) or None)
         if not reasons:
             batches.append(project(one.batch, signatures[ref], version.signature))

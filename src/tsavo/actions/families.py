@@ -69,11 +69,20 @@ def make_family(
         When it is a family by another key already, and has members.
     Invalid
         When the champion's input of this name is neither text nor a whole number.
+    Refused
+        When the column is personal.
     """
     require(who, Right.DEPLOY)
 
     def change(connection: Connection, old: Route | None) -> Route:
         route = existing(old, endpoint)
+        if route.privacy is not None and key in route.privacy.columns:
+            raise Refused(
+                "the column is personal, and segments are recorded as they are",
+                field="key",
+                found=key,
+                next_step=f"choose another column, or see 'tsavo personal {endpoint}'",
+            )
         signature = get_version(connection, route.champion).signature
         segments = Segments(key, key_dtype(signature, key, dtype), unseen)
         before = route.segments

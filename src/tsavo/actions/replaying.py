@@ -41,6 +41,8 @@ _SHOWN: Final = 5
 # What a caller waits for in one question.
 _PAGE_REQUESTS: Final = 500
 _MOST_REQUESTS: Final = 1_000
+HIDDEN: Final = "(personal)"
+"""Stands where a personal value would: replaying shows none."""
 _NO_MODEL: Final = frozenset({"constant", "rules"})
 
 
@@ -169,6 +171,14 @@ def _without_asking(plane: ControlPlane, one: Recorded) -> Replay | None:
     if one.role == "fallback" and any(_NO_MODEL.intersection(flags) for flags in one.flags):
         kind = "a rule table" if any("rules" in flags for flags in one.flags) else "a constant"
         return _told(one, "not-a-model", f"{kind} of the route had answered, and no model")
+    if one.erased:
+        rows = len(one.erased)
+        what = (
+            "whose data it is was erased"
+            if len(one.rows) == 1
+            else (f"whose data {rows} of the {len(one.rows)} rows are that were asked together was erased")
+        )
+        return _told(one, "erased", f"{what}, and nobody can read it any more")
     if not one.whole:
         return _told(one, "incomplete", "some of the rows that were asked together are not kept any more")
     return None
@@ -263,7 +273,10 @@ def _row(
 ) -> dict[str, Any]:
     batch = one.batch
     columns = batch.columns if batch.matrix is None else batch.matrix.T
-    inputs = {field.name: plain(column[at]) for field, column in zip(signature.inputs, columns, strict=True)}
+    inputs = {
+        field.name: HIDDEN if place in one.hidden else plain(column[at])
+        for place, (field, column) in enumerate(zip(signature.inputs, columns, strict=True))
+    }
     return {
         "row": one.rows[at],
         "inputs": inputs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+from pathlib import Path
 
 import uvloop
 
@@ -40,10 +41,12 @@ async def _serve(child: Child) -> None:
             owner=getpass.getuser(),
             started=parts.clock.now(),
             retention=child.settings.lake.retention,
+            exports=Path(exports) if (exports := child.settings.storage.exports) else None,
         )
     )
-    # It has seconds of imports to do, which the first registration then need not wait for.
+    # They have imports to do, which the first registration and the first query then need not wait for.
     FORK_SERVER.warm()
+    parts.lake.warm()
     try:
         await serve(console, child)
     finally:

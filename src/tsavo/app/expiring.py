@@ -10,7 +10,7 @@ import msgspec
 
 from tsavo.app.parts import Parts
 from tsavo.governance import audit
-from tsavo.registry import list_routes
+from tsavo.registry import items_of, list_routes
 from tsavo.vocabulary import Retention
 
 __all__ = ["Expirer"]
@@ -71,10 +71,6 @@ class Expirer:
     def _retentions(self) -> dict[str, Retention]:
         """What each endpoint says that has rows; nothing for one that has no route any more."""
         found = dict.fromkeys(self._parts.lake.endpoints(), Retention())
-        offset: int | None = 0
         with self._parts.database.read() as connection:
-            while offset is not None:
-                page = list_routes(connection, offset=offset, limit=_PAGE)
-                found |= {route.endpoint: route.retention for route in page.items if route.endpoint in found}
-                offset = page.next_offset
-        return found
+            routes = items_of(lambda offset: list_routes(connection, offset=offset, limit=_PAGE))
+            return found | {route.endpoint: route.retention for route in routes if route.endpoint in found}

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
 from tsavo.app.addresses import target_of
 from tsavo.app.child import Child, report_fault, run_child, serve
 from tsavo.app.journals import open_journal
-from tsavo.app.parts import open_artifacts, open_database, open_environments
+from tsavo.app.parts import open_artifacts, open_database, open_environments, open_keys
 from tsavo.app.settings import GatewaySettings, WorkerSettings
 from tsavo.endpoints import (
     DataPlane,
@@ -30,6 +30,7 @@ from tsavo.endpoints import (
     version_loader,
 )
 from tsavo.endpoints.retries import Retries
+from tsavo.endpoints.sealing import SealingDesk
 from tsavo.journal import KeptReplies, Reservations
 from tsavo.rest import Admission, ConnectionLimits, Cors, Gateway, patient_protocol
 from tsavo.runtimes import (
@@ -44,6 +45,9 @@ from tsavo.runtimes import (
 from tsavo.runtimes.fingerprint import keep_fingerprint, take_fingerprint
 from tsavo.storage import ArtifactStore, IdSource, SystemClock
 from tsavo.vocabulary import Environment, TsavoError, Version
+
+if TYPE_CHECKING:
+    from tsavo.privacy import SubjectKeys
 
 __all__ = ["main"]
 
@@ -90,6 +94,7 @@ async def _serve(child: Child) -> None:
         seconds=settings.idempotency_minutes * 60,
     )
     journal.start(loop)
+    desk = SealingDesk(partial(_subject_keys, child, clock))
     statistics = Statistics(child.home.statistics / f"gateway-{child.worker}")
     runtime = keep_fingerprint(take_fingerprint(), child.home.runtimes)
     plane = DataPlane(
@@ -101,10 +106,15 @@ async def _serve(child: Child) -> None:
         concurrent=max(1, settings.requests // _SHARE_OF_ONE),
         drills=DrillBook(shelf, clock.nanoseconds, child.home.drills, f"gateway-{child.worker}"),
         runtime=runtime,
+        desk=desk,
     )
-    follower = RouteFollower(database, plane, shelf, every=settings.follow_seconds, report=report_fault)
+    follower = RouteFollower(
+        database, plane, shelf, every=settings.follow_seconds, report=report_fault, tell=statistics.follows
+    )
     await loop.run_in_executor(threads, follower.read_all)
     await follower.warm_up()
+    if any(route.privacy is not None for route in plane.routes()):
+        await desk.warm_up()
     await loop.run_in_executor(threads, statistics.reserve, plane.endpoints)
     max_body = settings.max_body_mib << 20
     gateway = Gateway(
@@ -147,8 +157,16 @@ async def _serve(child: Child) -> None:
         await closing
         statistics.stop()
         await loop.run_in_executor(None, journal.close)
+        await loop.run_in_executor(None, desk.close)
         await loop.run_in_executor(None, retries.close)
         database.close()
+
+
+def _subject_keys(child: Child, clock: SystemClock) -> SubjectKeys:
+    # Most gateways seal nothing, and do without the cipher's library.
+    from tsavo.privacy import SubjectKeys
+
+    return SubjectKeys(open_keys(child.home, child.settings).new_store, clock.nanoseconds)
 
 
 async def _open_grpc(

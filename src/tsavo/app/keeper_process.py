@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Final
 
 from tsavo.alerts import raise_alerts
-from tsavo.app.attesting import Attestor
+from tsavo.app.attesting import Attestor, tell_closed
 from tsavo.app.child import Child, report_fault, run_child
 from tsavo.app.chores import exports, joining
 from tsavo.app.expiring import Expirer
+from tsavo.app.forgetting import Forgetter
 from tsavo.app.journal_events import JournalEvents
 from tsavo.app.journals import open_journal
 from tsavo.app.parts import Parts, build_parts
 from tsavo.lake import Patience
 from tsavo.monitors import Watch
-from tsavo.registry import environments_in_use, list_routes, routes_of
+from tsavo.registry import environments_in_use, items_of, list_routes, routes_of
 from tsavo.storage import Connection, taking_turns
 from tsavo.vocabulary import Damaged, Finding, Route
 
@@ -54,6 +55,7 @@ class Keeper:
             ),
         )
         self._attestor = _open_log(child, self._parts)
+        self._forgetter = Forgetter(child.home, self._parts)
         self._expirer = Expirer(self._parts, child.settings.lake.retention)
         self._turn = child.home.lake_turn
         self._stop = threading.Event()
@@ -100,6 +102,7 @@ class Keeper:
         shipped = self._parts.lake.ship(patience=self._patience)
         for complaint in shipped.quarantined:
             _LOG.error("a journal record could not be read and was set aside: %s", complaint)
+        self._forgetter.round()
         if self._behind is not None:
             self._behind |= shipped.endpoints
         for route in self._routes_to_watch():
@@ -111,6 +114,7 @@ class Keeper:
             self._expirer.expire()
             self._parts.lake.maintain()
             self._tidy_environments()
+            self._forgetter.drop_unused_keys()
             self._maintained = time.monotonic()
         if self._attestor is not None:
             self._attestor.round()
@@ -133,17 +137,11 @@ class Keeper:
     def _routes_to_watch(self) -> list[Route]:
         if self._behind is not None and not self._behind:
             return []
-        routes: list[Route] = []
-        offset: int | None = 0
         with self._parts.database.read() as connection:
             if self._behind is not None:
                 # A few of thousands, mostly.
                 return routes_of(connection, self._behind)
-            while offset is not None:
-                page = list_routes(connection, offset=offset, limit=_PAGE)
-                routes.extend(page.items)
-                offset = page.next_offset
-        return routes
+            return list(items_of(lambda offset: list_routes(connection, offset=offset, limit=_PAGE)))
 
     def _raise(self, connection: Connection, findings: list[Finding]) -> None:
         for alert in raise_alerts(connection, findings, self._parts.clock.now()):
@@ -156,6 +154,7 @@ def _open_log(child: Child, parts: Parts) -> Attestor | None:
         return Attestor(child.home, parts.database, parts.lake, parts.clock, child.settings.ledger)
     except Damaged as error:
         _LOG.error("nothing is logged until this is mended: %s", error)
+        tell_closed(child.home, parts.clock, error)
         return None
 
 

@@ -14,9 +14,10 @@ from tsavo.vocabulary import Signature, VersionRef
 if TYPE_CHECKING:
     from tsavo.actions import ControlPlane
     from tsavo.lake import Lake
+    from tsavo.privacy import KeyRing
     from tsavo.runtimes import Environments
 
-__all__ = ["Parts", "build_parts", "open_artifacts", "open_database", "open_environments"]
+__all__ = ["Parts", "build_parts", "open_artifacts", "open_database", "open_environments", "open_keys"]
 
 
 class Parts(NamedTuple):
@@ -50,6 +51,15 @@ def open_environments(home: Home, settings: Settings) -> Environments:
     )
 
 
+def open_keys(home: Home, settings: Settings) -> KeyRing:
+    """The keys of data subjects."""
+    # Most homes record nothing personal, and need no cipher.
+    from tsavo.privacy import KeyRing
+
+    chosen = settings.privacy.key_file
+    return KeyRing(home.keys, Path(chosen).expanduser() if chosen else home.keys / "master.key")
+
+
 def build_parts(home: Home, settings: Settings, *, read_only: bool = False) -> Parts:
     """Build everything that the control plane and the keeper need."""
     # The gateway opens its stores with this module too, and must start without the lake's libraries.
@@ -65,7 +75,8 @@ def build_parts(home: Home, settings: Settings, *, read_only: bool = False) -> P
         with database.read() as connection:
             return get_version(connection, VersionRef(model, number)).signature
 
-    lake = Lake(home.lake, home.journal, signature_of)
+    keys = open_keys(home, settings)
+    lake = Lake(home.lake, home.journal, signature_of, keys.unseal, keys.own)
     environments = open_environments(home, settings)
-    plane = ControlPlane(database, artifacts, clock, home.work, environments, home.runtimes)
+    plane = ControlPlane(database, artifacts, clock, home.work, environments, home.runtimes, keys)
     return Parts(database, artifacts, lake, clock, plane)

@@ -27,6 +27,7 @@ __all__ = [
     "KeeperSettings",
     "LakeSettings",
     "LedgerSettings",
+    "PrivacySettings",
     "Settings",
     "StorageSettings",
     "WorkerSettings",
@@ -189,6 +190,18 @@ class LedgerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     anchor: str = ""
 
 
+class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Personal data.
+
+    Attributes
+    ----------
+    key_file
+        The master key, which wraps the keys of data subjects; empty for ``keys/master.key`` in the home.
+    """
+
+    key_file: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of a home."""
 
@@ -201,6 +214,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     storage: StorageSettings = StorageSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
     ledger: LedgerSettings = LedgerSettings()
+    privacy: PrivacySettings = PrivacySettings()
 
 
 def load_settings(

@@ -63,6 +63,12 @@ _COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "limit": ("drilling", "What an endpoint may take: time, requests at once, a place in memory."),
         "retention": ("keeping", "How long decisions and outcomes of an endpoint are kept."),
     },
+    "Personal data": {
+        "personal": ("privacy", "Say which inputs of an endpoint are personal: they are recorded sealed."),
+        "erase": ("privacy", "Erase a person: nobody reads what was sealed any more."),
+        "pseudonym": ("privacy", "The name under which a person's decisions are found in SQL."),
+        "reveal": ("privacy", "Show the personal values of a decision, which is noted."),
+    },
 }
 
 # Other words for the same thing, which --help does not list.

@@ -25,6 +25,7 @@ _WORDS: Final[dict[ReplayVerdict, str]] = {
     "breaks": "NO ANSWER",
     "not-a-model": "answered by no model",
     "incomplete": "incomplete",
+    "erased": "erased",
 }
 
 
@@ -65,20 +66,29 @@ def _tell_receipt(told: dict[str, Any]) -> None:
     made = dict(told["decision"])
     inputs, outputs = made.pop("features", {}), made.pop("prediction", {})
     shadows = made.pop("shadows", None) or []
+    hidden = made.pop("personal", None) or []
     known = [
         (name, value) for name, value in made.items() if name not in _INTERNAL and value not in ("", None)
     ]
     print_pairs(known)
     print("\ninputs")
-    print_pairs([(f"  {name}", "(missing)" if value is None else value) for name, value in inputs.items()])
+    print_pairs([(f"  {name}", _input(value, name in hidden)) for name, value in inputs.items()])
     print("\noutputs")
     print_pairs([(f"  {name}", value) for name, value in outputs.items()])
     for shadow in shadows:
         print(f"\nshadow {shadow['model']}@{shadow['version']}")
         print_pairs([(f"  {name}", value) for name, value in shadow["prediction"].items()])
+    if told.get("log"):
+        print(f"\nlog: {as_text(told['log']['said'])}")
     version = msgspec.convert(told["version"], Version)
     print(f"\n{version.ref}")
     print_pairs([(f"  {name}", value) for name, value in _about(told, version)])
+
+
+def _input(value: Any, hidden: bool) -> Any:
+    if hidden:
+        return "(personal: sealed, see 'tsavo reveal')"
+    return "(missing)" if value is None else value
 
 
 def _about(told: dict[str, Any], version: Version) -> Iterator[tuple[str, Any]]:
@@ -187,7 +197,7 @@ def _tell_all(pages: Iterator[ReplayPage], options: Options) -> int:
         if last is not None and not options.json:
             print(f"\nInterrupted. Go on with --after {last}", file=sys.stderr)
         raise
-    fine = set(counts) <= {"same", "not-a-model"}
+    fine = set(counts) <= {"same", "not-a-model", "erased"}
     if options.json:
         print_json({"counts": counts, "replays": kept})
     else:

@@ -26,6 +26,7 @@ def score(
     format: str | None = None,
     key: str | None = None,
     retries: int | None = None,
+    subject: str = "",
     options: Common = Options(),
 ) -> int:
     """Score a table; the answers come with a decision id for each row.
@@ -45,6 +46,8 @@ def score(
         decided again.
     retries
         How often a request is sent again when the gateway cannot answer now (3 with --key, else 0).
+    subject
+        Whose data all rows are, where the endpoint records personal data and its rows do not say whose they are.
     """
     from tsavo.client.tables import check_writable
 
@@ -56,7 +59,7 @@ def score(
         content = sys.stdin.buffer.read() if table == _PIPE else None
         kind = format or ("csv" if table == _PIPE else None)
         rows = handle.read_table(table, format=kind, content=content)
-        answers = handle.score(rows, key=key, retries=retries).to_arrow()
+        answers = handle.score(rows, key=key, retries=retries, subject=subject).to_arrow()
     _write(answers, output, as_json=options.json)
     return 0
 

@@ -47,7 +47,9 @@ class Endpoint:
         """What it does with a request now."""
         return msgspec.convert(self._console.get(self._path, dict[str, Any])["route"], Route)
 
-    def score(self, data: Any, *, key: str | None = None, retries: int | None = None) -> Scores:
+    def score(
+        self, data: Any, *, key: str | None = None, retries: int | None = None, subject: str = ""
+    ) -> Scores:
         """Score a table: a DataFrame, an Arrow table, a dict of columns, a list of row dicts, or a path to a file.
 
         An array [rows, columns] is taken in the order of the model's columns. When this returns, every decision is on
@@ -61,6 +63,8 @@ class Endpoint:
         retries
             How often each request is sent again when the gateway cannot answer now: 3 with a key, 0 without. With
             retries and without a key, one is made for this call.
+        subject
+            Whose data all rows are, where the endpoint records personal data and its rows do not say whose they are.
 
         Raises
         ------
@@ -70,7 +74,7 @@ class Endpoint:
             When there is no such endpoint.
         """
         table = self.read_table(Path(data)) if isinstance(data, str | Path) else data
-        return score(self._gateway, self.name, table, key=key, retries=retries)
+        return score(self._gateway, self.name, table, key=key, retries=retries, subject=subject)
 
     def read_table(
         self,
@@ -246,6 +250,29 @@ class Endpoint:
         given = {"keep_days": keep_days, "at_least_days": at_least_days, "why": why}
         body = {name: value for name, value in given.items() if value is not UNSET}
         route: Route = self._console.post(f"{self._path}/retention", body, Route)
+        return route
+
+    def personal(
+        self,
+        *,
+        subject: str | None = None,
+        columns: Sequence[str] = (),
+        nothing: bool = False,
+        why: str = "",
+    ) -> Route:
+        """Say which inputs are personal: from now on they are recorded sealed.
+
+        Parameters
+        ----------
+        subject
+            The column that says whose data a row is; without one, callers say it with ``subject=`` of `score`.
+        columns
+            Other columns that are sealed.
+        nothing
+            Nothing is personal any more; what was sealed stays so.
+        """
+        body = {"subject": subject, "personal": list(columns), "nothing": nothing, "why": why}
+        route: Route = self._console.post(f"{self._path}/personal", body, Route)
         return route
 
     def drill(self, *, requests: int = 200, seconds: int = 60, why: str = "") -> DrillReport:

@@ -122,7 +122,13 @@ def metadata_of(gateway: Transport, endpoint: str) -> Metadata:
 
 
 def score(
-    gateway: Transport, endpoint: str, data: Any, *, key: str | None = None, retries: int | None = None
+    gateway: Transport,
+    endpoint: str,
+    data: Any,
+    *,
+    key: str | None = None,
+    retries: int | None = None,
+    subject: str = "",
 ) -> Scores:
     """Send a table to `endpoint`, in requests of at most 1,000 rows.
 
@@ -134,6 +140,8 @@ def score(
     retries
         How often a request is sent again when the gateway is gone, late or too busy: by default 3 times with a key, and
         never without. With retries and without a key, one is made for this call.
+    subject
+        Whose data all rows are, where they do not say so themselves and the endpoint records personal data.
 
     Raises
     ------
@@ -141,7 +149,7 @@ def score(
         When a column is missing or a value does not fit; then nothing was sent. The row is counted from the
         table's first.
     """
-    asking = _asking(key, retries)
+    asking = _asking(key, retries, subject)
     inputs = _again(asking, lambda: metadata_of(gateway, endpoint)).inputs
     table = _named(as_table(data), inputs) if isinstance(data, np.ndarray) else as_table(data)
     missing = [told.name for told in inputs if told.name not in table.column_names]
@@ -164,13 +172,14 @@ def score(
 
 
 class _Asking(NamedTuple):
-    """How requests are sent: under which key, and how often again."""
+    """How requests are sent: under which key, how often again, and whose data they are."""
 
     key: str | None
     retries: int
+    subject: str = ""
 
 
-def _asking(key: str | None, retries: int | None) -> _Asking:
+def _asking(key: str | None, retries: int | None, subject: str = "") -> _Asking:
     if key is not None and (not 0 < len(key) <= _MOST_KEY or any(not "!" <= one <= "~" for one in key)):
         raise Invalid(
             "not a key", field="key", found=key[:300], expected=f"1 to {_MOST_KEY} visible ASCII characters"
@@ -180,7 +189,7 @@ def _asking(key: str | None, retries: int | None) -> _Asking:
         raise Invalid(
             "not a number of retries", field="retries", found=again, expected=f"0 to {_MOST_RETRIES}"
         )
-    return _Asking(str(uuid.uuid4()) if key is None and again else key, again)
+    return _Asking(str(uuid.uuid4()) if key is None and again else key, again, subject)
 
 
 def _named(table: pa.Table, inputs: list[InputColumn]) -> pa.Table:
@@ -207,7 +216,11 @@ def _ask(
     for told, column in zip(inputs, columns, strict=True):
         values = column[start : start + _CHUNK_ROWS]
         tensors.append({"name": told.name, "datatype": told.datatype, "shape": [len(values)], "data": values})
-    headers = {} if asking.key is None else {"Idempotency-Key": f"{asking.key}:{start}"}
+    headers: dict[str, str | bytes] = {}
+    if asking.key is not None:
+        headers["Idempotency-Key"] = f"{asking.key}:{start}"
+    if asking.subject:
+        headers["X-Tsavo-Subject"] = asking.subject.encode()
     path, body = f"/v2/models/{endpoint}/infer", {"inputs": tensors}
     try:
         answer: _Answer = _again(asking, lambda: gateway.post(path, body, _Answer, headers=headers))

@@ -29,7 +29,8 @@ def decision_page(
     if replay:
         with QUERIES.turn():
             again = replay_decision(parts.plane, parts.lake, who, decision)
-    return page_of("decision.html", request, parts, view=view, again=again, twin=f"/api/decisions/{decision}")
+    twin = f"/api/decisions/{decision}"
+    return page_of("decision.html", request, parts, view=view, again=again, revealed=None, twin=twin)
 
 
 @look("/backtests", include_in_schema=False)

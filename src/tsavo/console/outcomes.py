@@ -9,14 +9,15 @@ from typing import Any, Final
 
 import msgspec
 
-from tsavo.actions import decisions_of, nanoseconds, outcome_records
+from tsavo.actions import PSEUDONYM, decisions_of, keys_of_plane, nanoseconds, outcome_records
 from tsavo.console.parts import ConsoleParts
 from tsavo.governance import Principal
-from tsavo.registry import count_waiting, keep_waiting
+from tsavo.registry import count_waiting, find_route, keep_waiting
 from tsavo.vocabulary import (
     Invalid,
     OutcomeRecord,
     OutcomesRecorded,
+    Refused,
     Signature,
     TooLarge,
     TsavoError,
@@ -24,6 +25,7 @@ from tsavo.vocabulary import (
     check_name,
     encode_record,
     parse_decision_id,
+    subject_text,
 )
 
 __all__ = ["KeyedOutcomesGiven", "OutcomesGiven", "record_keyed", "record_outcomes"]
@@ -31,7 +33,8 @@ __all__ = ["KeyedOutcomesGiven", "OutcomesGiven", "record_keyed", "record_outcom
 _MOST: Final = 100_000
 _MOST_WAITING: Final = 1_000_000
 _SAMPLE: Final = 10
-_SYSTEM_KEYS: Final = ("caller", "segment")
+_SYSTEM_KEYS: Final = ("caller", "segment", "pseudonym")
+_SUBJECT: Final = "subject"
 
 Value = str | int | float | bool | None
 
@@ -54,7 +57,8 @@ class KeyedOutcomesGiven(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     Attributes
     ----------
     key
-        The feature whose values the keys are; or ``caller`` or ``segment``.
+        The feature whose values the keys are; or ``caller``, ``segment`` or ``pseudonym``. The column that says whose
+        data a row is (``subject``, where callers say so beside the request) is looked up by the keys' pseudonyms.
     times
         When it happened; without them, or where one is ``null``, now.
     within_seconds
@@ -125,6 +129,7 @@ def record_keyed(
         raise Invalid(
             "not a span of time", field="within_seconds", found=given.within_seconds, expected="above 0"
         )
+    sent, given = given, _by_pseudonym(parts, endpoint, given)
     now = parts.plane.clock.now()
     times = given.times or [None] * count
     outcomes = [
@@ -146,6 +151,8 @@ def record_keyed(
     if found is None:
         _check_key(signature, given.key)
         found = [[] for _ in outcomes]
+    if sent is not given:
+        found = _in_plain_text(parts, endpoint, sent, outcomes, found)
     joined = [(one, ids) for one, ids in zip(outcomes, found, strict=True) if ids]
     waiting = [one for one, ids in zip(outcomes, found, strict=True) if not ids]
     ids = [decision for _, its in joined for decision in its]
@@ -153,8 +160,50 @@ def record_keyed(
     if not given.only_check:
         _keep(parts, endpoint, waiting, outcome_records(endpoint, joined))
     rows = [row for row, its in enumerate(found) if not its]
-    sample = [{"row": row, "key": given.keys[row]} for row in rows[:_SAMPLE]]
+    sample = [{"row": row, "key": sent.keys[row]} for row in rows[:_SAMPLE]]
     return msgspec.structs.replace(report, decisions=len(set(ids)), unknown=len(rows), sample=sample)
+
+
+def _by_pseudonym(parts: ConsoleParts, endpoint: str, given: KeyedOutcomesGiven) -> KeyedOutcomesGiven:
+    """The same outcomes by pseudonym, where the key is sealed; raise `Refused` when it is sealed and names nobody."""
+    with parts.plane.database.read() as connection:
+        route = find_route(connection, endpoint)
+    privacy = None if route is None else route.privacy
+    if privacy is None:
+        return given
+    if given.key == (privacy.subject or _SUBJECT):
+        ring = keys_of_plane(parts.plane)
+        keys: list[str | int | float | bool] = [
+            ring.pseudonym(subject_text(key, f"keys[{row}]")) for row, key in enumerate(given.keys)
+        ]
+        return msgspec.structs.replace(given, key=PSEUDONYM, keys=keys)
+    if given.key in privacy.columns:
+        raise Refused(
+            "the column is personal, and sealed where it is recorded: nothing can be found by it",
+            field="key",
+            found=given.key,
+            expected=f"{privacy.subject or _SUBJECT}, a decision id, or a column that is not personal",
+        )
+    return given
+
+
+def _in_plain_text(
+    parts: ConsoleParts,
+    endpoint: str,
+    sent: KeyedOutcomesGiven,
+    outcomes: Sequence[WaitingOutcome],
+    found: list[list[str]],
+) -> list[list[str]]:
+    """What was found by pseudonym; and for the rest, decisions from before the column was personal."""
+    rows = [row for row, ids in enumerate(found) if not ids]
+    asked = [msgspec.structs.replace(outcomes[row], key=sent.key, value=sent.keys[row]) for row in rows]
+    try:
+        earlier = decisions_of(parts.lake, endpoint, sent.key, asked) if asked else []
+    except Invalid:
+        earlier = None  # no decision ever had such a feature, or a key is not of its type
+    for row, ids in zip(rows, earlier or (), strict=False):
+        found[row] = ids
+    return found
 
 
 def _keep(

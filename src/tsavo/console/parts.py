@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tsavo.actions import ControlPlane
@@ -33,6 +34,8 @@ class ConsoleParts(NamedTuple):
         The person who acts when a request names nobody: who started this process.
     retention
         How long rows are kept where an endpoint does not say.
+    exports
+        Where scheduled exports are written, if not in the home.
     """
 
     plane: ControlPlane
@@ -45,3 +48,4 @@ class ConsoleParts(NamedTuple):
     owner: str
     started: datetime
     retention: Retention = Retention()
+    exports: Path | None = None

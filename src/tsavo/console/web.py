@@ -25,6 +25,7 @@ from tsavo.console.forms import FORM_ROUTES
 from tsavo.console.ledger_pages import LEDGER_PAGES
 from tsavo.console.pages import page_of
 from tsavo.console.parts import ConsoleParts
+from tsavo.console.privacy_pages import PRIVACY_PAGES
 from tsavo.console.series import WINDOWS, read_series
 from tsavo.console.sql_pages import SQL_PAGES
 from tsavo.console.views import endpoint_view, model_rows, model_view, overview, status_view, version_view
@@ -227,6 +228,7 @@ WEB_ROUTES = checked(
         alerts_page,
         audit_page,
         *LEDGER_PAGES,
+        *PRIVACY_PAGES,
         *SQL_PAGES,
         *DECISION_PAGES,
         *FORM_ROUTES,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -23,6 +24,7 @@ from tsavo.endpoints.origins import Course, Origin
 from tsavo.endpoints.parts import Given, Part
 from tsavo.endpoints.recording import Recorder, record
 from tsavo.endpoints.route_table import RouteTable
+from tsavo.endpoints.sealing import NO_KEYS, OPEN, Sealing, SealingDesk, written
 from tsavo.endpoints.shelf import VersionShelf
 from tsavo.endpoints.statistics import Statistics
 from tsavo.vocabulary import Member, NotFound, Role, Signature, TsavoError, VersionRef
@@ -134,7 +136,7 @@ class FamilyScoring:
         Routes and members.
     answering
         Gets an answer from a version, or from what stands in for it.
-    journal, new_id, nanoseconds, statistics, runtime
+    journal, new_id, nanoseconds, statistics, runtime, desk
         As the data plane has them.
     """
 
@@ -148,6 +150,7 @@ class FamilyScoring:
         nanoseconds: Callable[[], int],
         statistics: Statistics,
         runtime: str = "",
+        desk: SealingDesk = NO_KEYS,
     ) -> None:
         self._table = table
         self._shelf = shelf
@@ -157,6 +160,7 @@ class FamilyScoring:
         self._nanoseconds = nanoseconds
         self._statistics = statistics
         self._runtime = runtime
+        self._desk = desk
 
     def state(self, endpoint: str) -> FamilyState:
         """How a family stands here; raise `NotFound` or `Refused` where there is none."""
@@ -240,6 +244,10 @@ class FamilyScoring:
         rows = asked.rows
         if members:
             rows.check(members[0])
+        sealing: Sealing = OPEN
+        if members and (privacy := lane.route.privacy) is not None:
+            batch, _ = rows.of(members[0])
+            sealing = await self._desk.sealing(privacy, champion.signature, batch, asked.origin)
         read = self._nanoseconds()
         scored: list[_Scored] = []
         for start in range(0, len(members), _AT_ONCE):
@@ -248,7 +256,7 @@ class FamilyScoring:
                 await self._load(some)
             for member in some:
                 first = len(scored) * rows.count
-                scored.append(await self._score(lane, champion, request, asked, member, first))
+                scored.append(await self._score(lane, champion, request, asked, member, first, sealing))
             await asyncio.sleep(0)
         done = self._nanoseconds()
         payloads = [one.payload for one in scored if one.payload is not None]
@@ -300,6 +308,7 @@ class FamilyScoring:
         asked: _Asked,
         member: Member,
         first: int,
+        sealing: Sealing,
     ) -> _Scored:
         version = member.version or lane.route.champion
         off = "plug" if member.plug is not None or lane.route.plug is not None else ""
@@ -327,7 +336,8 @@ class FamilyScoring:
             row_flags,
         )
         numbers = tuple(range(first, first + batch.rows))
-        payload = record(
+        write = partial(
+            record,
             answer,
             champion.signature,
             batch,
@@ -336,7 +346,9 @@ class FamilyScoring:
             runtime=self._runtime,
             segment=member.segment,
             numbers=numbers,
+            sealing=sealing,
         )
+        payload = await written(sealing, batch.rows, write)
         told = MemberAnswer(
             member.segment,
             given.ref,

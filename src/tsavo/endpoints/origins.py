@@ -27,6 +27,8 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
         SHA-256 of the request's body or message, as it was before anything was made of it; empty when not known.
     received, begun
         Nanoseconds since 1970 UTC at which the request was whole, and at which reading it began; 0 when not known.
+    subject
+        Whose data the request is, where its rows do not say so; never recorded as it is.
     """
 
     caller: str = ""
@@ -34,6 +36,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     digest: bytes = b""
     received: int = 0
     begun: int = 0
+    subject: str = ""
 
 
 class Course(msgspec.Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from tsavo.endpoints.answers import Answer
 from tsavo.endpoints.loaded import LoadedVersion, project
 from tsavo.endpoints.origins import Course, Origin
 from tsavo.endpoints.parts import Given, Part, take_rows
+from tsavo.endpoints.sealing import OPEN, Sealing
 from tsavo.endpoints.shadows import ShadowWork
 from tsavo.vocabulary import (
     Batch,
@@ -18,7 +19,6 @@ from tsavo.vocabulary import (
     Signature,
     Tensor,
     encode_record,
-    input_tensors,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def record(
     runtime: str = "",
     segment: str = "",
     numbers: tuple[int, ...] = (),
+    sealing: Sealing = OPEN,
 ) -> bytes:
     """What is kept of an answer that one version gave.
 
@@ -61,11 +62,21 @@ def record(
         Digest of what scored.
     numbers
         Of the rows within the request; empty when they are all of it.
+    sealing
+        How the rows are recorded.
     """
     if answer.signature is not spoken:
         batch = project(batch, spoken, answer.signature)
     started, read, scored = course.started, course.read, course.scored
     begun = origin.begun or started
+    veiled = sealing.veil(
+        answer.signature,
+        batch,
+        numbers or range(batch.rows),
+        answer.request,
+        answer.endpoint,
+        answer.version,
+    )
     return encode_record(
         DecisionRecord(
             answer.request,
@@ -76,7 +87,7 @@ def record(
             answer.role,
             batch.rows,
             (scored - started) // _MICROSECOND,
-            input_tensors(batch.matrix, batch.columns),
+            veiled.inputs,
             tuple([Tensor.of(output) for output in answer.outputs]),
             answer.flags,
             answer.row_flags,
@@ -84,12 +95,15 @@ def record(
             segment,
             numbers,
             origin.trace,
-            origin.digest,
+            sealing.digest(origin),
             # Clocks may be set back meanwhile.
             max(0, begun - (origin.received or begun)) // _MICROSECOND,
             max(0, read - begun) // _MICROSECOND,
             max(0, scored - read) // _MICROSECOND,
             runtime,
+            veiled.hidden,
+            veiled.subjects,
+            veiled.sealed,
         )
     )
 
@@ -105,6 +119,7 @@ def part_records(
     course: Course,
     *,
     runtime: str = "",
+    sealing: Sealing = OPEN,
 ) -> list[bytes]:
     """What is kept of an answer that several versions gave for some rows each.
 
@@ -130,7 +145,17 @@ def part_records(
         )
         rows = take_rows(batch, part.places)
         payloads.append(
-            record(own, spoken, rows, origin, course, runtime=runtime, segment=part.segment, numbers=numbers)
+            record(
+                own,
+                spoken,
+                rows,
+                origin,
+                course,
+                runtime=runtime,
+                segment=part.segment,
+                numbers=numbers,
+                sealing=sealing,
+            )
         )
     return payloads
 
@@ -145,6 +170,9 @@ def shadow_record(
     runtime: str = "",
 ) -> bytes:
     """What is kept of a shadow's outputs; `batch` is as that version saw it."""
+    veiled = work.sealing.veil(
+        shadow.signature, batch, range(batch.rows), work.request, work.endpoint, shadow.ref
+    )
     return encode_record(
         DecisionRecord(
             request=work.request,
@@ -155,12 +183,15 @@ def shadow_record(
             role="shadow",
             rows=batch.rows,
             latency_us=microseconds,
-            inputs=input_tensors(batch.matrix, batch.columns),
+            inputs=veiled.inputs,
             outputs=tuple(Tensor.of(output) for output in outputs),
             caller=work.origin.caller,
             trace=work.origin.trace,
-            digest=work.origin.digest,
+            digest=work.sealing.digest(work.origin),
             predict_us=microseconds,
             runtime=runtime,
+            hidden=veiled.hidden,
+            subjects=veiled.subjects,
+            sealed=veiled.sealed,
         )
     )

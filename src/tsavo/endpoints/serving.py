@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 import numpy.typing as npt
@@ -30,6 +31,7 @@ from tsavo.endpoints.parts import (
 )
 from tsavo.endpoints.recording import Recorder, part_records, record, shadow_record
 from tsavo.endpoints.route_table import RouteTable
+from tsavo.endpoints.sealing import NO_KEYS, OPEN, Sealing, SealingDesk, written
 from tsavo.endpoints.shadows import ShadowQueue, ShadowWork
 from tsavo.endpoints.shelf import VersionShelf
 from tsavo.endpoints.statistics import Statistics
@@ -45,9 +47,6 @@ from tsavo.vocabulary import (
     Version,
     VersionRef,
 )
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["DataPlane"]
 
@@ -76,6 +75,8 @@ class DataPlane:
         Fire drills that are under way.
     runtime
         Digest of what scores here, kept with every decision.
+    desk
+        Seals personal data.
     """
 
     def __init__(
@@ -89,18 +90,20 @@ class DataPlane:
         concurrent: int = _ANY_NUMBER,
         drills: DrillBook | None = None,
         runtime: str = "",
+        desk: SealingDesk = NO_KEYS,
     ) -> None:
         self.shelf = shelf
         self._journal = journal
         self._new_id = new_id
         self._runtime = runtime
+        self._desk = desk
         self._nanoseconds = nanoseconds
         self.statistics = Statistics() if statistics is None else statistics
         self._drills = DrillBook(shelf, nanoseconds) if drills is None else drills
         self._table = RouteTable(shelf, concurrent=concurrent)
         self._answering = Answering(shelf)
         self.families = FamilyScoring(
-            self._table, shelf, self._answering, journal, new_id, nanoseconds, self.statistics, runtime
+            self._table, shelf, self._answering, journal, new_id, nanoseconds, self.statistics, runtime, desk
         )
         self._shadows = ShadowQueue(
             shelf, self._record_shadow, lambda endpoint: self.statistics.of(endpoint).skipped()
@@ -235,6 +238,9 @@ class DataPlane:
             parts = [Part(route.champion, "champion", off="" if route.plug is None else "plug")]
         else:
             batch, row_flags, parts = divided(lane, champion, request, asked)
+        sealing: Sealing = OPEN
+        if route.privacy is not None:
+            sealing = await self._desk.sealing(route.privacy, signature, batch, asked.origin)
         read = self._nanoseconds()
         if len(parts) == 1:
             part = parts[0]
@@ -256,24 +262,42 @@ class DataPlane:
                 row_flags,
             )
             course = Course(asked.started, read, scored)
-            payload = record(
-                answer, signature, batch, asked.origin, course, runtime=self._runtime, segment=part.segment
+            payload = await written(
+                sealing,
+                batch.rows,
+                partial(
+                    record,
+                    answer,
+                    signature,
+                    batch,
+                    asked.origin,
+                    course,
+                    runtime=self._runtime,
+                    segment=part.segment,
+                    sealing=sealing,
+                ),
             )
             answer = await self._keep((payload,), answer, asked)
         else:
             given = await self._give_each(lane, champion, batch, parts)
             scored = self._nanoseconds()
             answer = together(request, route, signature, batch.rows, parts, given, row_flags)
-            payloads = part_records(
-                answer,
-                row_flags,
-                signature,
-                batch,
-                parts,
-                given,
-                asked.origin,
-                Course(asked.started, read, scored),
-                runtime=self._runtime,
+            payloads = await written(
+                sealing,
+                batch.rows,
+                partial(
+                    part_records,
+                    answer,
+                    row_flags,
+                    signature,
+                    batch,
+                    parts,
+                    given,
+                    asked.origin,
+                    Course(asked.started, read, scored),
+                    runtime=self._runtime,
+                    sealing=sealing,
+                ),
             )
             answer = await self._keep(payloads, answer, asked)
         self.statistics.of(route.endpoint).answered(
@@ -285,7 +309,7 @@ class DataPlane:
             self._drill(route, signature, batch, answer)
         if lane.shadows and whole:
             self._shadows.offer(
-                ShadowWork(request, asked.started, route.endpoint, signature, batch, asked.origin),
+                ShadowWork(request, asked.started, route.endpoint, signature, batch, asked.origin, sealing),
                 lane.shadows,
             )
         return answer
@@ -340,6 +364,9 @@ class DataPlane:
         if asked.wanted is not None:
             check_wanted(version.signature, asked.wanted)
         batch, row_flags = version.reader.read(asked.tensors)
+        sealing: Sealing = OPEN
+        if route.privacy is not None:
+            sealing = await self._desk.sealing(route.privacy, version.signature, batch, asked.origin)
         read = self._nanoseconds()
         # A pulled plug is off for everybody; the versions beside the champion are not what it was pulled for.
         if route.plug is not None and version.ref == route.champion:
@@ -361,7 +388,17 @@ class DataPlane:
         )
         scored = self._nanoseconds()
         course = Course(asked.started, read, scored)
-        payload = record(answer, version.signature, batch, asked.origin, course, runtime=self._runtime)
+        write = partial(
+            record,
+            answer,
+            version.signature,
+            batch,
+            asked.origin,
+            course,
+            runtime=self._runtime,
+            sealing=sealing,
+        )
+        payload = await written(sealing, batch.rows, write)
         answer = await self._keep((payload,), answer, asked)
         self.statistics.of(answer.endpoint).answered(
             answer.version, answer.role, answer.rows, asked.started, read, scored, self._nanoseconds()
@@ -386,7 +423,6 @@ class DataPlane:
         outputs: tuple[npt.NDArray[Any], ...],
         microseconds: int,
     ) -> None:
-        await self._journal.append(
-            shadow_record(work, shadow, batch, outputs, microseconds, runtime=self._runtime)
-        )
+        write = partial(shadow_record, work, shadow, batch, outputs, microseconds, runtime=self._runtime)
+        await self._journal.append(await written(work.sealing, batch.rows, write))
         self.statistics.of(work.endpoint).shadowed(batch.rows)

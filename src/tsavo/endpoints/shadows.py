@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tsavo.endpoints.loaded import LoadedVersion, project
 from tsavo.endpoints.origins import Origin
+from tsavo.endpoints.sealing import OPEN, Sealing
 from tsavo.endpoints.shelf import VersionShelf
 from tsavo.vocabulary import Batch, Challenger, Signature, VersionRef
 
@@ -31,6 +32,7 @@ class ShadowWork(msgspec.Struct, frozen=True, gc=False):
     signature: Signature
     batch: Batch
     origin: Origin
+    sealing: Sealing = OPEN
 
 
 _Record: TypeAlias = Callable[

@@ -26,6 +26,7 @@ class Right(enum.StrEnum):
     PLUG = "plug"
     OUTCOMES = "outcomes"
     ALERTS = "alerts"
+    PRIVACY = "privacy"
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from tsavo.journal.places import Bounds, Standing, WhenFull
 from tsavo.journal.reader import Entries, Journal, JournalSize, RecordedGap
 from tsavo.journal.replies import KeptReplies, KeptReply
 from tsavo.journal.reservations import Reservations
+from tsavo.journal.scrubbing import scrub
 from tsavo.journal.writer import JournalWriter
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "damage_reports",
     "journals",
     "mend",
+    "scrub",
 ]

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,22 +17,24 @@ from tsavo.lake.asking import Asking
 from tsavo.lake.backtests import backtest_rows
 from tsavo.lake.commits import CommitLog
 from tsavo.lake.endpoint_rows import Rows, read_rows
+from tsavo.lake.erasing import DroppedRows, drop_plain, keys_waiting
 from tsavo.lake.folders import Folders
 from tsavo.lake.increments import Position, Ranges, next_piece
 from tsavo.lake.labelled import next_labelled
 from tsavo.lake.looking import Activity, activity_of, find_decision, latest_decisions, may_hold, traffic_of
 from tsavo.lake.points import point_rows, read_points
 from tsavo.lake.proving import file_with
-from tsavo.lake.recorded import Recorded, read_recorded, request_ids
+from tsavo.lake.recorded import Recorded, Unseal, read_recorded, request_ids
 from tsavo.lake.relations import nested
 from tsavo.lake.retention import Expired, drop_before
 from tsavo.lake.rows import SYSTEM_SCHEMA
 from tsavo.lake.session import Session
-from tsavo.lake.shipping import Shipped, Shipper
+from tsavo.lake.shipping import Own, Shipped, Shipper
 from tsavo.lake.tables import LakeTable, dataset
 from tsavo.lake.tail import SignatureOf, TailReader
 from tsavo.lake.tidying import may_need_tidying, sweep, tidy
 from tsavo.lake.undisturbed import undisturbed
+from tsavo.lake.veiled import no_keys, no_owner, told
 from tsavo.lake.waiting import Patience
 from tsavo.storage import mark_of, name_mark
 from tsavo.vocabulary import NotFound, Signature, check_name, parse_decision_id
@@ -57,13 +59,25 @@ class Lake(Asking):
         Where the writers' journals lie.
     signature_of
         The signature of a model's version; raises `NotFound` for one that was never registered.
+    unseal
+        Opens personal values, where they were sealed.
+    own
+        Is told which key is whose, before a journal lets go of the record that says so.
     """
 
-    def __init__(self, root: Path, journal_folder: Path, signature_of: SignatureOf) -> None:
+    def __init__(
+        self,
+        root: Path,
+        journal_folder: Path,
+        signature_of: SignatureOf,
+        unseal: Unseal = no_keys,
+        own: Own = no_owner,
+    ) -> None:
         self._folders = Folders(root)
         self._journal_folder = journal_folder
         self._signature_of = signature_of
-        self._shipper = Shipper(self._folders, journal_folder, signature_of)
+        self._unseal = unseal
+        self._shipper = Shipper(self._folders, journal_folder, signature_of, own=own)
         self._tail = TailReader(journal_folder)
         self._ranges = Ranges()
         self._turn = 0
@@ -124,6 +138,25 @@ class Lake(Asking):
             if found is not None:
                 expired[name] = found
         return expired
+
+    def keys_waiting(self, pseudonym: str) -> set[bytes]:
+        """Ids of keys that records in the journals name as this subject's: whose they are need not be noted yet."""
+        return keys_waiting(self._journal_folder, pseudonym)
+
+    def drop_plain(
+        self, endpoint: str, column: str, pseudonym: str, pseudonym_of: Callable[[Any], str | None]
+    ) -> DroppedRows | None:
+        """Delete shipped decisions that name a subject in plain text; see `erasing.drop_plain`. For the keeper.
+
+        The files that held them are named by their places in the home.
+        """
+        table = self._folders.decisions(check_name(endpoint, "endpoint"))
+        with self._watching(table, tidying=True):
+            dropped = drop_plain(table, column, pseudonym, pseudonym_of)
+        if dropped is None:
+            return None
+        place = table.path.relative_to(self._folders.root.parent).as_posix()
+        return DroppedRows(dropped.rows, tuple(f"{place}/{name}" for name in dropped.files))
 
     def endpoints(self) -> set[str]:
         """Every endpoint that has rows in the lake."""
@@ -190,7 +223,7 @@ class Lake(Asking):
         -------
         dict
             The system columns, ``features``, ``prediction``, ``explanation``, ``outcome``, ``observed``, and
-            ``shadows``: what challengers said to the same row.
+            ``shadows``: what challengers said to the same row. ``personal`` names the features that are hidden.
 
         Raises
         ------
@@ -211,7 +244,7 @@ class Lake(Asking):
             with Session() as session:
                 found = find_decision(session, rows, decision_id)
             if found is not None:
-                return found
+                return told(found, self._signature_of)
         raise NotFound(
             "there is no such decision",
             field="decision_id",
@@ -255,7 +288,7 @@ class Lake(Asking):
             A version was never registered.
         """
         with Session() as session:
-            return read_recorded(session, self._rows(endpoint), requests, self._signature_of)
+            return read_recorded(session, self._rows(endpoint), requests, self._signature_of, self._unseal)
 
     def _likely(self, request: str, late: set[str]) -> list[str]:
         """Every endpoint, those first that can be expected to have answered `request`."""
@@ -273,7 +306,8 @@ class Lake(Asking):
         ``shadows``.
         """
         with Session() as session:
-            return latest_decisions(session, self._rows(endpoint), limit, before)
+            rows, token = latest_decisions(session, self._rows(endpoint), limit, before)
+        return [told(row, self._signature_of) for row in rows], token
 
     def traffic(self, endpoint: str, since: datetime, bucket: timedelta) -> pa.Table:
         """Decisions and latency of `endpoint` by time bucket and role, shipped or not.

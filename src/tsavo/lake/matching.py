@@ -29,7 +29,7 @@ __all__ = ["Before", "Labels", "Sought", "find_keyed", "known_before", "labels_o
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
 # Columns of every decision that may be a business key, too.
-_SYSTEM_KEYS: Final = ("caller", "segment")
+_SYSTEM_KEYS: Final = ("caller", "segment", "pseudonym")
 _ARROW: Final = {
     "BIGINT": pa.int64(),
     "DOUBLE": pa.float64(),

@@ -9,25 +9,26 @@ bit: numbers of 32 bits were widened without loss, and a missing number, null in
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsavo.lake.columns import KINDS, kind_of, logical_name, quoted
+from tsavo.lake.columns import ARROW_TYPES, KINDS, kind_of, logical_name, quoted
 from tsavo.lake.endpoint_rows import Rows, decision_sources
 from tsavo.lake.looking import moment
 from tsavo.lake.relations import text, union
 from tsavo.lake.session import Session
 from tsavo.lake.tables import DataFile
 from tsavo.lake.tail import SignatureOf
-from tsavo.vocabulary import NUMPY_DTYPES, Batch, DType, Role, Signature
+from tsavo.privacy import sealed_columns
+from tsavo.vocabulary import NUMPY_DTYPES, Batch, DType, Role, Signature, decision_context
 
-__all__ = ["Recorded", "read_recorded", "request_ids"]
+__all__ = ["Recorded", "Unseal", "read_recorded", "request_ids"]
 
 _SYSTEM = (
     "decision_id",
@@ -41,7 +42,11 @@ _SYSTEM = (
     "batch_rows",
     "batch_row",
     "runtime",
+    "sealed",
 )
+
+Unseal: TypeAlias = Callable[[Sequence[tuple[bytes, str]]], list[dict[int, Any] | None]]
+"""Opens sealed rows, each for its context: place -> value, a number as its bytes; ``None`` for an erased subject."""
 
 
 class Recorded(NamedTuple):
@@ -60,6 +65,11 @@ class Recorded(NamedTuple):
         taken to be so.
     batch, outputs
         What the version was asked, and what it answered, in the order of its signature.
+    erased
+        Places, among these rows, of those whose hidden values cannot be had any more: the key of whose they are was
+        destroyed.
+    hidden
+        Places of the inputs that are hidden from people.
     """
 
     request: str
@@ -75,6 +85,8 @@ class Recorded(NamedTuple):
     whole: bool
     batch: Batch
     outputs: tuple[npt.NDArray[Any], ...]
+    erased: tuple[int, ...] = ()
+    hidden: tuple[int, ...] = ()
 
 
 def request_ids(
@@ -133,11 +145,11 @@ def _ends_behind(file: DataFile, after: str, since: datetime | None, until: date
 
 
 def read_recorded(
-    session: Session, rows: Rows, requests: Collection[str], signature_of: SignatureOf
+    session: Session, rows: Rows, requests: Collection[str], signature_of: SignatureOf, unseal: Unseal
 ) -> list[Recorded]:
     """All that versions were asked in these requests, shadows included, in the order of time.
 
-    Raises what `signature_of` raises.
+    Raises what `signature_of` and `unseal` raise.
     """
     wanted = sorted(requests)
     sources = decision_sources(session, rows, lambda file: _overlaps(file, wanted))
@@ -153,7 +165,7 @@ def read_recorded(
             f" AND split_part(decision_id, ':', 1) IN (SELECT request FROM {quoted(ids.name)})"
             " ORDER BY model, version, journal, seq, batch_row, CAST(split_part(decision_id, ':', 2) AS BIGINT)"
         )
-        found += _of_table(table, signature_of)
+        found += _of_table(table, signature_of, unseal)
     return sorted(found, key=lambda one: (one.time, one.request, one.role == "shadow", one.rows))
 
 
@@ -166,7 +178,7 @@ def _overlaps(file: DataFile, wanted: Sequence[str]) -> bool:
     return place < len(wanted) and wanted[place] <= high
 
 
-def _of_table(table: pa.Table, signature_of: SignatureOf) -> Iterator[Recorded]:
+def _of_table(table: pa.Table, signature_of: SignatureOf, unseal: Unseal) -> Iterator[Recorded]:
     """The records of rows that are sorted by version, record and place."""
     if not table.num_rows:
         return
@@ -181,8 +193,9 @@ def _of_table(table: pa.Table, signature_of: SignatureOf) -> Iterator[Recorded]:
             for output in signature.outputs
         ]
         system = {name: part.column(name).to_pylist() for name in (*_SYSTEM, "journal", "seq")}
+        lost = _fill_in(columns, system, unseal)
         for first, last in _runs(list(zip(system["journal"], system["seq"], strict=True))):
-            yield _one(system, signature, columns, outputs, first, last)
+            yield _one(system, signature, columns, outputs, lost, first, last)
 
 
 def _runs(keys: Sequence[Any]) -> Iterator[tuple[int, int]]:
@@ -199,6 +212,7 @@ def _one(
     signature: Signature,
     columns: Sequence[npt.NDArray[Any]],
     outputs: Sequence[npt.NDArray[Any]],
+    lost: frozenset[int],
     first: int,
     last: int,
 ) -> Recorded:
@@ -218,7 +232,38 @@ def _one(
         whole=(system["batch_rows"][first] or size) == size,
         batch=_batch(signature, [column[first:last] for column in columns]),
         outputs=tuple(output[first:last] for output in outputs),
+        erased=tuple(row - first for row in sorted(lost) if first <= row < last),
+        hidden=() if (sealed := system["sealed"][first]) is None else sealed_columns(sealed),
     )
+
+
+def _fill_in(columns: list[npt.NDArray[Any]], system: dict[str, list[Any]], unseal: Unseal) -> frozenset[int]:
+    """Put hidden values where they belong; return the rows whose values cannot be had any more."""
+    rows = [row for row, sealed in enumerate(system["sealed"]) if sealed is not None]
+    if not rows:
+        return frozenset()
+    contexts = [
+        (
+            system["sealed"][row],
+            decision_context(
+                system["decision_id"][row],
+                system["endpoint"][row],
+                f"{system['model'][row]}@{system['version'][row]}",
+            ),
+        )
+        for row in rows
+    ]
+    lost = []
+    for at in {place for sealed, _ in contexts for place in sealed_columns(sealed) if place < len(columns)}:
+        columns[at] = columns[at].copy()
+    for row, opened in zip(rows, unseal(contexts), strict=True):
+        if opened is None:
+            lost.append(row)
+            continue
+        for place, value in opened.items():
+            column = columns[place]
+            column[row] = np.frombuffer(value, column.dtype)[0] if isinstance(value, bytes) else value
+    return frozenset(lost)
 
 
 def _batch(signature: Signature, columns: Sequence[npt.NDArray[Any]]) -> Batch:
@@ -256,6 +301,9 @@ def _array(stored: pa.Array, dtype: DType) -> npt.NDArray[Any]:
     if kind.kind == "f":
         wide = stored.cast(pa.float64())
         stored = wide.fill_null(np.nan) if wide.null_count else wide
+    elif stored.null_count:
+        # What is hidden: only numbers with a fraction can be missing.
+        stored = stored.cast(ARROW_TYPES[KINDS[dtype]]).fill_null(False if kind.kind == "b" else 0)
     plain: npt.NDArray[Any] = stored.to_numpy(zero_copy_only=False)
     return plain.astype(kind)
 

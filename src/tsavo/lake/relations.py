@@ -40,6 +40,7 @@ RECORDED: Final = (
     "batch_rows",
     "batch_row",
     "runtime",
+    "pseudonym",
 )
 _RESERVED: Final = (*SYSTEM, "outcome", "observed", "journal", "seq", "explanation")
 _KINDS: Final = ("boolean", "integer", "number", "string")
@@ -64,16 +65,16 @@ def _logical(sources: Sequence[Source], struct: str) -> list[Logical]:
 
 
 def _present(source: Source, struct: str) -> list[str]:
-    return [field.name for field in source.schema.field(struct).type]
+    return list(source.fields(struct))
 
 
 def nested(sources: Sequence[Source], *, explanation: bool = False) -> str:
-    """System columns, ``journal``, ``seq``, and the structs ``features`` and ``prediction``."""
+    """System columns, ``sealed``, ``journal``, ``seq``, and the structs ``features`` and ``prediction``."""
     structs = ("features", "prediction", "explanation") if explanation else ("features", "prediction")
     logical = {struct: _logical(sources, struct) for struct in structs}
     selects = []
     for source in sources:
-        parts = [*SYSTEM, *_recorded(source), "journal", "seq"]
+        parts = [*SYSTEM, *_recorded(source), *_optional(source, ("sealed",)), "journal", "seq"]
         for struct in structs:
             present = _present(source, struct)
             fields = [
@@ -90,8 +91,12 @@ def nested(sources: Sequence[Source], *, explanation: bool = False) -> str:
 
 def _recorded(source: Source) -> list[str]:
     """The columns of `RECORDED`, null where the rows are of a release that had none."""
+    return _optional(source, RECORDED)
+
+
+def _optional(source: Source, names: Iterable[str]) -> list[str]:
     known = set(source.schema.names)
-    return [name if name in known else f"NULL AS {name}" for name in RECORDED]
+    return [name if name in known else f"NULL AS {name}" for name in names]
 
 
 def _named(columns: Iterable[Logical], taken: Iterable[str], prefix: str = "") -> list[tuple[str, Logical]]:

@@ -6,12 +6,13 @@ endpoints. A missing number is NaN in a record and null here: a signature allows
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tsavo.lake.columns import ARROW_TYPES, KINDS, kind_of, storage_name
 from tsavo.vocabulary import NUMPY_DTYPES, Damaged, DecisionRecord, DType, OutcomeRecord, Signature, Tensor
@@ -50,6 +51,9 @@ SYSTEM_SCHEMA: Final = pa.schema(
         ("batch_rows", pa.int64()),
         ("batch_row", pa.int64()),
         ("runtime", pa.string()),
+        # Whose data a row is, and its hidden values as only their key opens them; null where nothing is personal.
+        ("pseudonym", pa.string()),
+        ("sealed", pa.binary()),
         # Ahead of the structs: behind them, deltalake does not hand out a column's bounds.
         ("journal", pa.string()),
         ("seq", pa.int64()),
@@ -125,10 +129,21 @@ def system_rows(entries: Sequence[Decided]) -> pa.Table:
         pa.array(np.repeat(repeats, repeats)),
         pa.array(_places(repeats)),
         spread([record.runtime for record in records], pa.string()),
+        pa.array(_each(records, lambda record: record.subjects), pa.string()),
+        pa.array(_each(records, lambda record: record.sealed), pa.binary()),
         spread([entry.journal for entry in entries], pa.string()),
         spread([entry.seq for entry in entries], pa.int64()),
     ]
     return pa.table(columns, schema=SYSTEM_SCHEMA)
+
+
+def _each(records: Sequence[DecisionRecord], of: Callable[[DecisionRecord], Sequence[Any]]) -> list[Any]:
+    """What each row has of its own; ``None`` for the rows of records that have nothing of the kind."""
+    found: list[Any] = []
+    for record in records:
+        values = of(record)
+        found.extend(values if len(values) == record.rows else [None] * record.rows)
+    return found
 
 
 def _places(repeats: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -203,6 +218,19 @@ def _no_explanation(known: pa.DataType | None, signature: Signature, rows: int) 
 
 
 def _input_columns(entries: Sequence[Decided], signature: Signature) -> list[pa.Array]:
+    """The inputs column by column; null where a value is hidden."""
+    columns = _recorded_columns(entries, signature)
+    if any(entry.record.hidden for entry in entries):
+        repeats = [entry.record.rows for entry in entries]
+        for place in {place for entry in entries for place in entry.record.hidden if place < len(columns)}:
+            hidden = np.repeat([place in entry.record.hidden for entry in entries], repeats)
+            columns[place] = pc.if_else(
+                pa.array(hidden), pa.scalar(None, columns[place].type), columns[place]
+            )
+    return columns
+
+
+def _recorded_columns(entries: Sequence[Decided], signature: Signature) -> list[pa.Array]:
     width = len(signature.inputs)
     matrix = signature.matrix_dtype
     if matrix is not None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import base64
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -26,13 +26,19 @@ from tsavo.lake.layout import Misfit, lay_out_decisions, lay_out_outcomes, struc
 from tsavo.lake.rows import Decided, Resolved
 from tsavo.lake.tables import LakeTable
 from tsavo.lake.tail import SignatureOf, check_record
+from tsavo.lake.veiled import no_owner
 from tsavo.lake.waiting import Patience, Queue, Waiting
+from tsavo.privacy import sealing_key
 from tsavo.storage import sync_file_system, write_atomically
-from tsavo.vocabulary import DecisionRecord, NotFound, TsavoError, decode_record
+from tsavo.vocabulary import DecisionRecord, NotFound, OutcomeRecord, TsavoError, decode_record
 
-__all__ = ["Shipped", "Shipper"]
+__all__ = ["Own", "Shipped", "Shipper", "keys_of"]
 
 _MOST_BYTES: Final = 64 << 20
+
+
+Own: TypeAlias = Callable[[Iterable[tuple[bytes, str]]], None]
+"""Notes of keys' ids whose they are, by pseudonym."""
 
 
 class Shipped(NamedTuple):
@@ -63,6 +69,16 @@ class Shipped(NamedTuple):
         return self.decisions.keys() | self.outcomes.keys()
 
 
+def keys_of(records: Iterable[DecisionRecord | OutcomeRecord]) -> dict[bytes, str]:
+    """The ids of the keys that records name, and whose they are."""
+    return {
+        sealing_key(sealed): pseudonym
+        for record in records
+        if isinstance(record, DecisionRecord)
+        for sealed, pseudonym in zip(record.sealed, record.subjects, strict=False)
+    }
+
+
 class Shipper:
     """Ships the journals of one folder; one process at a time (a second one is refused by Delta, and loses nothing)."""
 
@@ -72,11 +88,14 @@ class Shipper:
         journal_folder: Path,
         signature_of: SignatureOf,
         seconds: Callable[[], float] = time.monotonic,
+        *,
+        own: Own = no_owner,
     ) -> None:
         self._folders = folders
         self._journal_folder = journal_folder
         self._signature_of = signature_of
         self._waiting = Waiting(seconds)
+        self._own = own
         # How far each journal was trimmed, so that it is done once.
         self._trimmed: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -155,6 +174,9 @@ class Shipper:
         # What is set aside is on disk before a table says that it has seen the record.
         payloads = {(journal, seq): payload for seq, payload in entries.rows}
         complaints = self._set_aside(misfits, payloads)
+        # Whose keys they are must be known before the records can leave the journal: erasing goes by it.
+        if keys := keys_of(entry.record for entry, _ in readable):
+            self._own(keys.items())
         for entry, payload in readable:
             self._waiting.take_in(entry, payload)
         self._waiting.read(journal, entries.rows[-1][0])

@@ -6,6 +6,7 @@ same rows are read again by monitors that have not seen them, and the result is 
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,13 +20,14 @@ from tsavo.lake import Lake
 from tsavo.monitors.kinds import Monitor, MonitorContext, MonitorPoint, default_monitors, restore
 from tsavo.registry import get_version
 from tsavo.storage import ArtifactStore, Clock, Connection, Database, JsonText, UtcDateTime, metadata
-from tsavo.vocabulary import Finding, Route, Version, VersionRef
+from tsavo.vocabulary import Finding, Privacy, Route, Version, VersionRef
 
 __all__ = ["Watch", "findings_of"]
 
 _MOST_ROWS: Final = 50_000
 # Endpoints whose monitors stay in memory between rounds; others are restored from their saved state.
 _MOST_KEPT: Final = 500
+_OF_COLUMNS: Final = frozenset({"drift", "quality"})
 
 _watches = sa.Table(
     "watches",
@@ -129,13 +131,13 @@ class Watch:
         if row is None:
             return _Watched(watching, default_monitors(context), {}, {})
         if row.version != watching:
-            same_champion = row.version.split("|")[0] == watching.split("|", maxsplit=1)[0]
-            # Another challenger starts a comparison of its own; the champion's monitors go on.
-            states = (
-                {name: state for name, state in states.items() if name != "comparison"}
-                if same_champion
-                else {}
-            )
+            then, now = row.version.split("|"), watching.split("|")
+            # Another challenger starts a comparison of its own; the champion's monitors go on, but for those of
+            # columns where other columns can be seen.
+            anew = {"comparison"} if then[:1] == now[:1] else set(states)
+            if then[2:] != now[2:]:
+                anew |= _OF_COLUMNS
+            states = {name: state for name, state in states.items() if name not in anew}
         return _Watched(watching, restore(context, states), row.position, row.labelled)
 
     def _context(self, route: Route, champion: Version) -> MonitorContext:
@@ -145,10 +147,15 @@ class Watch:
             reference = pq.read_table(io.BytesIO(self._artifacts.get(champion.reference.digest)))
             target = champion.reference.target
         shadows = _shadows(route)
+        # What is sealed is not looked at: there is nothing to see.
+        sealed = frozenset() if route.privacy is None else route.privacy.columns
+        inputs = tuple(field for field in champion.signature.inputs if field.name not in sealed)
+        if reference is not None:
+            reference = reference.drop_columns([name for name in reference.column_names if name in sealed])
         return MonitorContext(
             endpoint=route.endpoint,
             version=champion.ref,
-            signature=champion.signature,
+            signature=msgspec.structs.replace(champion.signature, inputs=inputs),
             reference=reference,
             target=target,
             challenger=shadows[0] if shadows else None,
@@ -188,7 +195,12 @@ def findings_of(database: Database, endpoint: str) -> list[Finding]:
 
 
 def _watching(route: Route) -> str:
-    return f"{route.champion}|{'+'.join(map(str, _shadows(route)))}"
+    watching = f"{route.champion}|{'+'.join(map(str, _shadows(route)))}"
+    return watching if route.privacy is None else f"{watching}|{_digest(route.privacy)}"
+
+
+def _digest(privacy: Privacy) -> str:
+    return hashlib.sha256("\0".join(sorted(privacy.columns)).encode()).hexdigest()[:8]
 
 
 def _shadows(route: Route) -> list[VersionRef]:

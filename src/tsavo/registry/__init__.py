@@ -18,6 +18,7 @@ from tsavo.registry.endpoints import (
     routes_of,
     save_route,
 )
+from tsavo.registry.erasures import change_erasure, get_erasure, list_erasures, pending_erasures, save_erasure
 from tsavo.registry.families import (
     changed_members,
     count_members,
@@ -31,7 +32,7 @@ from tsavo.registry.families import (
 from tsavo.registry.kept_rows import LOGGED_TABLES, registry_mark, row_hash, row_hashes
 from tsavo.registry.migrate import migrate, schema_revision
 from tsavo.registry.models import add_model, find_model, get_model, list_models, update_brief
-from tsavo.registry.paging import MAX_LIMIT, page_of
+from tsavo.registry.paging import MAX_LIMIT, items_of, page_of
 from tsavo.registry.queries import (
     delete_export,
     due_exports,
@@ -50,6 +51,7 @@ from tsavo.registry.verifications import add_verification, list_verifications
 from tsavo.registry.versions import (
     Origin,
     add_version,
+    artifact_in_use,
     environments_in_use,
     find_by_digest,
     get_version,
@@ -57,6 +59,7 @@ from tsavo.registry.versions import (
     newest_version,
     newest_versions,
     origins_of,
+    replace_kept,
     signatures_of,
     version_digest,
     versions_after,
@@ -79,6 +82,8 @@ __all__ = [
     "add_verification",
     "add_version",
     "advance_backtest",
+    "artifact_in_use",
+    "change_erasure",
     "changed_members",
     "changed_routes",
     "copy_registry",
@@ -97,14 +102,17 @@ __all__ = [
     "find_query",
     "find_route",
     "get_backtest",
+    "get_erasure",
     "get_member",
     "get_model",
     "get_query",
     "get_route",
     "get_version",
     "hide_query",
+    "items_of",
     "keep_waiting",
     "list_backtests",
+    "list_erasures",
     "list_exports",
     "list_members",
     "list_models",
@@ -121,14 +129,17 @@ __all__ = [
     "next_waiting",
     "origins_of",
     "page_of",
+    "pending_erasures",
     "query_history",
     "query_number",
     "registry_mark",
+    "replace_kept",
     "route_history",
     "routes_by_model",
     "routes_of",
     "row_hash",
     "row_hashes",
+    "save_erasure",
     "save_export",
     "save_members",
     "save_query",

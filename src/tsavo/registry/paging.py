@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from tsavo.storage import Connection
 from tsavo.vocabulary import Invalid, Page
 
-__all__ = ["MAX_LIMIT", "page_of"]
+__all__ = ["MAX_LIMIT", "items_of", "page_of"]
 
 MAX_LIMIT: Final = 1000
 
@@ -46,3 +46,12 @@ def page_of(
         page = query.where(key.in_(page.with_only_columns(key)))
     rows = connection.execute(page)
     return Page(items=tuple(build(row) for row in rows), total=total, offset=offset, limit=limit)
+
+
+def items_of(page_at: Callable[[int], Page[T]]) -> Iterator[T]:
+    """Every item of a list, whose pages `page_at` reads from an offset on."""
+    offset: int | None = 0
+    while offset is not None:
+        page = page_at(offset)
+        yield from page.items
+        offset = page.next_offset

@@ -30,6 +30,7 @@ from tsavo.vocabulary import (
 __all__ = [
     "Origin",
     "add_version",
+    "artifact_in_use",
     "environments_in_use",
     "find_by_digest",
     "get_version",
@@ -37,6 +38,7 @@ __all__ = [
     "newest_version",
     "newest_versions",
     "origins_of",
+    "replace_kept",
     "signatures_of",
     "version_digest",
     "versions_after",
@@ -179,6 +181,22 @@ def origins_of(connection: Connection, names: Iterable[str]) -> dict[str, list[O
             )
             found.setdefault(row.model, []).append(origin)
     return found
+
+
+def replace_kept(connection: Connection, version: Version) -> None:
+    """Keep another sample of training data, or other known values, for a version that is there."""
+    here = (versions.c.model == version.model) & (versions.c.number == version.number)
+    values = {"signature": version.signature, "reference": version.reference, "golden": version.golden}
+    connection.execute(versions.update().where(here).values(values))
+
+
+def artifact_in_use(connection: Connection, digest: str) -> bool:
+    """Whether any version keeps the artifact with this digest."""
+    table = versions.c
+    # A digest is hexadecimal, and stands in these texts as it is.
+    texts = (sa.type_coerce(column, sa.Text) for column in (table.reference, table.golden, table.lineage))
+    named = sa.or_(table.artifact == digest, *(text.contains(digest) for text in texts))
+    return connection.execute(sa.select(table.model).where(named).limit(1)).first() is not None
 
 
 def newest_version(connection: Connection, model: str) -> Version:

@@ -24,6 +24,7 @@ JSON: Final = b"application/json"
 A = TypeVar("A")
 
 _CALLER: Final = b"x-tsavo-caller"
+_SUBJECT: Final = b"x-tsavo-subject"
 _SPLIT_KEY: Final = b"x-tsavo-key"
 _MOST_CHARACTERS: Final = 100
 
@@ -129,6 +130,15 @@ class Exchange:
         return "" if said is None else said[:_MOST_CHARACTERS].decode("latin-1")
 
     @property
+    def subject(self) -> str:
+        """Whose data the rows are, where they do not say so themselves; never recorded as it is."""
+        said = self.header(_SUBJECT) or b""
+        try:
+            return said.decode()
+        except UnicodeDecodeError:
+            return said.decode("latin-1")
+
+    @property
     def origin(self) -> Origin:
         """Where the request comes from, as far as this door knows."""
         return Origin(
@@ -137,6 +147,7 @@ class Exchange:
             self._digest,
             self.scope.get("received", 0),
             self._begun,
+            self.subject if _SUBJECT in self.headers else "",
         )
 
     async def packed(self, reply: Reply) -> Reply:

@@ -12,9 +12,6 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-import obstore
-from obstore.store import LocalStore, from_url
-
 from tsavo.storage.files import file_digest, write_atomically
 from tsavo.vocabulary import Damaged, NotFound
 
@@ -45,30 +42,38 @@ class ArtifactStore:
     def __init__(self, location: Path | str, cache: Path) -> None:
         self._folder = location if isinstance(location, Path) else None
         self._cache = cache
-        self._store: Any
+        self._remote: _Remote | None = None
         if isinstance(location, Path):
             location.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._store = LocalStore(location)
         else:
             cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._store = from_url(location)
+            self._remote = _Remote(location)
 
     def put(self, content: bytes) -> str:
         """Keep `content`; return its digest. Keeping the same content twice is one artifact."""
         digest = hashlib.sha256(content).hexdigest()
-        if self._folder is not None:
+        if self._remote is not None:
+            self._remote.put(_key(digest), content)
+        elif self._folder is not None:
             path = self._folder / _key(digest)
             if not path.exists():
                 path.parent.mkdir(mode=0o700, exist_ok=True)
                 write_atomically(path, content, mode=0o400)
-        else:
-            obstore.put(self._store, _key(digest), content)
         return digest
+
+    def remove(self, digest: str) -> None:
+        """Delete the content behind `digest`, which nothing may need any more; what is gone stays so."""
+        if self._remote is not None:
+            self._remote.remove(_key(digest))
+            (self._cache / digest).unlink(missing_ok=True)
+        elif self._folder is not None:
+            (self._folder / _key(digest)).unlink(missing_ok=True)
 
     def get(self, digest: str) -> bytes:
         """The content behind `digest`; raise `NotFound` or, when it was changed, `Damaged`."""
+        remote = self._remote
         try:
-            content = bytes(obstore.get(self._store, _key(digest)).bytes())
+            content = self.path(digest).read_bytes() if remote is None else remote.get(_key(digest))
         except FileNotFoundError as error:
             raise _missing(digest) from error
         if hashlib.sha256(content).hexdigest() != digest:
@@ -102,6 +107,27 @@ class ArtifactStore:
                 return True
         except OSError:
             return False
+
+
+class _Remote:
+    """An object store. Its library is loaded for it alone: most installations have a folder."""
+
+    def __init__(self, url: str) -> None:
+        import obstore
+        from obstore.store import from_url
+
+        self._library: Any = obstore
+        self._store: Any = from_url(url)
+
+    def put(self, key: str, content: bytes) -> None:
+        self._library.put(self._store, key, content)
+
+    def remove(self, key: str) -> None:
+        self._library.delete(self._store, key)
+
+    def get(self, key: str) -> bytes:
+        """The content; raise `FileNotFoundError` when there is none."""
+        return bytes(self._library.get(self._store, key).bytes())
 
 
 def _missing(digest: str) -> NotFound:

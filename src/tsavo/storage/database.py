@@ -107,6 +107,18 @@ class Database:
         with self.engine.connect().execution_options(**self._reading) as connection:
             yield connection
 
+    def scrub(self) -> None:
+        """Empty SQLite's write-ahead log, which may hold what was deleted; others in the way are let go first.
+
+        PostgreSQL keeps deleted rows until it vacuums, which it does by itself.
+        """
+        if self._sqlite:
+            with self.engine.connect().execution_options(tsavo_read=True) as connection:
+                raw = connection.connection.driver_connection
+                assert raw is not None  # noqa: S101 -- it is open
+                connection.rollback()
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
@@ -125,7 +137,8 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={round(_BUSY_SECONDS * 1000)}")
     _write_ahead(cursor)
-    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+    # What is deleted, a person's data perhaps, is overwritten.
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -58,6 +58,8 @@ class Home:
         self.exports = self.root / "exports"
         self.environments = self.root / "environments"
         self.runtimes = self.root / "runtimes"
+        self.keys = self.root / "keys"
+        self.backups = self.root / "backups.json"
 
     def create(self) -> None:
         """Make the folders, readable by their owner only; raise `Unavailable` when that cannot be done."""

@@ -79,6 +79,7 @@ from tsavo.vocabulary.models import (
 )
 from tsavo.vocabulary.names import NAME_PATTERN, VersionRef, check_name
 from tsavo.vocabulary.pages import Page
+from tsavo.vocabulary.privacy import Erasure, Privacy, Revealed, decision_context, subject_text
 from tsavo.vocabulary.queries import Export, ExportFormat, ExportRun, SavedQuery
 from tsavo.vocabulary.recorded_outcomes import OutcomesRecorded
 from tsavo.vocabulary.replays import Replay, ReplayPage, ReplayVerdict
@@ -113,6 +114,7 @@ __all__ = [
     "Drill",
     "DrillReport",
     "Environment",
+    "Erasure",
     "Export",
     "ExportFormat",
     "ExportRun",
@@ -139,6 +141,7 @@ __all__ = [
     "Overloaded",
     "Page",
     "Plug",
+    "Privacy",
     "Record",
     "Reference",
     "Refused",
@@ -146,6 +149,7 @@ __all__ = [
     "ReplayPage",
     "ReplayVerdict",
     "Retention",
+    "Revealed",
     "Role",
     "Route",
     "Rule",
@@ -176,6 +180,7 @@ __all__ = [
     "WaitingOutcome",
     "WorkerDrill",
     "check_name",
+    "decision_context",
     "decision_id",
     "decode_record",
     "encode_record",
@@ -183,4 +188,5 @@ __all__ = [
     "misfits",
     "parse_decision_id",
     "span_words",
+    "subject_text",
 ]

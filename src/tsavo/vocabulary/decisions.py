@@ -99,6 +99,12 @@ class DecisionRecord(msgspec.Struct, frozen=True, tag="d", array_like=True):
         there to the outputs. How long it then took to be on disk stands in no record: it is what the record waits for.
     runtime
         Digest of what scored: libraries, processor and threads; its document is in the home's folder ``runtimes``.
+    hidden
+        Places of the inputs that are personal: zeros or nothing in `inputs`, and their values in `sealed`.
+    subjects
+        The pseudonym of whose data each row is, where the endpoint records personal data; else empty.
+    sealed
+        The hidden values of each row, as only the subject's key opens them; see the room ``privacy``.
     """
 
     request: str
@@ -122,6 +128,9 @@ class DecisionRecord(msgspec.Struct, frozen=True, tag="d", array_like=True):
     decode_us: int = 0
     predict_us: int = 0
     runtime: str = ""
+    hidden: tuple[int, ...] = ()
+    subjects: tuple[str, ...] = ()
+    sealed: tuple[bytes, ...] = ()
 
     @property
     def numbers(self) -> Sequence[int]:

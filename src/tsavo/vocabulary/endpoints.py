@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from tsavo.vocabulary.names import VersionRef
+from tsavo.vocabulary.privacy import Privacy
 
 __all__ = [
     "Challenger",
@@ -243,6 +244,8 @@ class Route(msgspec.Struct, frozen=True):
         The last fire drill, under way or over.
     retention
         How long its decisions and outcomes are kept.
+    privacy
+        Which of its inputs are personal, and sealed where they are recorded; ``None`` when none is.
     """
 
     endpoint: str
@@ -261,6 +264,7 @@ class Route(msgspec.Struct, frozen=True):
     guard: bool = False
     drill: Drill | None = None
     retention: Retention = Retention()
+    privacy: Privacy | None = None
 
     def versions(self) -> set[VersionRef]:
         """Every version that this route itself can call on; members of a family come on top."""

@@ -13,7 +13,7 @@ from tsavo.vocabulary.names import VersionRef
 __all__ = ["Replay", "ReplayPage", "ReplayVerdict"]
 
 ReplayVerdict: TypeAlias = Literal[
-    "same", "within-tolerance", "changed", "breaks", "not-a-model", "incomplete"
+    "same", "within-tolerance", "changed", "breaks", "not-a-model", "incomplete", "erased"
 ]
 
 
@@ -28,7 +28,7 @@ class Replay(msgspec.Struct, frozen=True):
         ``same``: every output is equal to the last bit. ``within-tolerance``: some differ, by less than what
         registration allows between a model and its compiled form. ``changed``: some differ by more. ``breaks``: the
         version did not answer. ``not-a-model``: a constant or a rule table had answered. ``incomplete``: some rows of
-        the batch are not kept any more.
+        the batch are not kept any more. ``erased``: it cannot be asked, because somebody whose data it is was erased.
     differing, changed
         Rows that differ at all, and by more than the tolerance.
     worst
@@ -60,7 +60,7 @@ class Replay(msgspec.Struct, frozen=True):
     @property
     def fine(self) -> bool:
         """Whether it says nothing against the version."""
-        return self.verdict in {"same", "not-a-model"}
+        return self.verdict in {"same", "not-a-model", "erased"}
 
 
 class ReplayPage(msgspec.Struct, frozen=True):

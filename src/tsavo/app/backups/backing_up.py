@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from tsavo.app.backups.erasing import KEYS, catch_up, note_folder
 from tsavo.app.backups.store import BackupFolder, Kept, Listed
 from tsavo.app.settings import Settings
 from tsavo.journal import journals
@@ -31,7 +33,7 @@ __all__ = ["BackedUp", "back_up"]
 # Of a running process, or made again when they are missed.
 _LEFT_OUT: Final = frozenset({"cache", "environments", "logs", "run", "work"})
 # Copied while the keeper waits.
-_AT_ONCE: Final = frozenset({"journal", "lake", "ledger"})
+_AT_ONCE: Final = frozenset({"journal", "lake", "ledger", "keys"})
 _MINUTE: Final = 60.0
 # Beside a database while it is open; the copy has what is in them.
 _OF_SQLITE: Final = ("-wal", "-shm", "-journal")
@@ -103,6 +105,8 @@ def back_up(
             lake = list(_files(home, "lake"))
             # The one file of a table that is written over; the others never change.
             run.take(*(found for found in lake if _written_over(found)))
+            # After all that was sealed with them: a key is on disk before it is used.
+            run.take(*_keys(home, scratch))
         say(f"copying {len(lake):,} files of the lake, and the artifacts")
         run.take(*(found for found in lake if not _written_over(found)))
         for entry in sorted(os.scandir(home.root), key=lambda entry: entry.name):
@@ -113,6 +117,11 @@ def back_up(
         store.write_list(Listed(name, now, version("tsavo"), tuple(run.files), notes))
         if keep is not None:
             store.drop_all_but(keep)
+    with suppress(OSError):
+        # So that who is erased is erased there as well.
+        note_folder(home, folder.absolute())
+    # It may have been away when somebody was. Only keys that are alive here went into the new backup.
+    catch_up(home, folder.absolute(), now)
     total, fresh = (sum(kept.bytes for kept in files) for files in (run.files, run.new))
     return BackedUp(name, len(run.files), total, len(run.new), fresh, notes)
 
@@ -149,6 +158,16 @@ class _Run:
             self.files.append(Kept(one.path, digest, size, one.mode, one.changed))
             if before is None or before.digest != digest:
                 self.new.append(self.files[-1])
+
+
+def _keys(home: Home, scratch: Path) -> Iterator[_Copied]:
+    """The keys of data subjects, and the master key where it lies in the home."""
+    store = home.root / KEYS
+    if store.is_file():
+        copy = scratch / "keys"
+        _copy_sqlite(store, copy)
+        yield _Copied(KEYS, copy, 0o600, 0, copy.stat().st_size)
+    yield from (found for found in _files(home, "keys") if found.path != KEYS)
 
 
 def _written_over(found: _Copied) -> bool:

@@ -8,8 +8,10 @@ from tsavo.console.api.decisions import DECISION_ROUTES
 from tsavo.console.api.endpoints import ENDPOINT_ROUTES
 from tsavo.console.api.families import FAMILY_ROUTES
 from tsavo.console.api.ledger import LEDGER_ROUTES
+from tsavo.console.api.metrics import METRIC_ROUTES
 from tsavo.console.api.models import MODEL_ROUTES
 from tsavo.console.api.outcomes import OUTCOME_ROUTES
+from tsavo.console.api.privacy import PRIVACY_ROUTES
 from tsavo.console.api.queries import QUERY_ROUTES
 from tsavo.console.api.status import STATUS_ROUTES
 from tsavo.console.api.verifications import VERIFICATION_ROUTES
@@ -20,6 +22,7 @@ __all__ = ["API_ROUTES"]
 API_ROUTES = checked(
     [
         *STATUS_ROUTES,
+        *METRIC_ROUTES,
         *LEDGER_ROUTES,
         *ENDPOINT_ROUTES,
         *FAMILY_ROUTES,
@@ -32,5 +35,6 @@ API_ROUTES = checked(
         *QUERY_ROUTES,
         *DECISION_ROUTES,
         *BACKTEST_ROUTES,
+        *PRIVACY_ROUTES,
     ]
 )
