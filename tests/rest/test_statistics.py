@@ -293,7 +293,8 @@ def test_all_endpoints_come_in_pages(tmp_path: Path) -> None:
 
 def test_every_metric_is_documented_and_no_other(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
-    documented = set(re.findall(r"tsavo_[a-z_]+", page))
+    # The log's are the console's to tell.
+    documented = {name for name in re.findall(r"tsavo_[a-z_]+", page) if not name.startswith("tsavo_ledger")}
 
     async def test(client: httpx.AsyncClient, world: World, faults: list[BaseException]) -> None:
         text = (await client.get("/metrics", headers=OPENMETRICS)).text

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from litestar import Response
+from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import UploadFile
 from litestar.enums import RequestEncodingType
 from litestar.params import Body
@@ -132,7 +135,13 @@ async def register_many(
 ) -> Response[Any]:
     """Check, compile and keep the files of `order` (JSON); answers one line of JSON for each as it is done."""
     order = _order(data.get("order"))
-    return Stream(_Batch(parts, who, order, data).lines(), media_type=_NDJSON)
+    lines = _Batch(parts, who, order, data).lines()
+    # A caller that goes leaves the generator where it stands; what comes after an answer comes then, too.
+    return Stream(lines, media_type=_NDJSON, background=BackgroundTask(lines.aclose))
+
+
+# What removes the files of batches that are over: a task that nobody holds may vanish.
+_LEAVING: Final[set[asyncio.Task[None]]] = set()
 
 
 class _Batch:
@@ -143,32 +152,40 @@ class _Batch:
         self._reading = threading.Lock()
         # Versions that become members of the family together.
         self._members: list[tuple[ItemGiven, ItemDone]] = []
+        self._running: set[asyncio.Task[ItemDone | None]] = set()
 
-    async def lines(self) -> AsyncIterator[bytes]:
+    async def lines(self) -> AsyncGenerator[bytes, None]:
         """What becomes of each item, in the order in which they are done."""
-        with tempfile.TemporaryDirectory(dir=self._parts.plane.work, prefix="upload-") as folder:
-            async for done in self._done(Path(folder)):
-                yield msgspec.json.encode(done, enc_hook=str) + b"\n"
+        folder = Path(tempfile.mkdtemp(dir=self._parts.plane.work, prefix="upload-"))
+        try:
+            async with aclosing(self._done(folder)) as answers:
+                async for done in answers:
+                    yield msgspec.json.encode(done, enc_hook=str) + b"\n"
+        finally:
+            # In a task of its own: who cancels us, because the caller has gone, lets us wait for nothing.
+            leaving = asyncio.get_running_loop().create_task(self._leave(folder))
+            _LEAVING.add(leaving)
+            leaving.add_done_callback(_LEAVING.discard)
 
-    async def _done(self, folder: Path) -> AsyncIterator[ItemDone]:
+    async def _leave(self, folder: Path) -> None:
+        """Remove the files, once what was begun, and needs them, is done."""
+        if self._running:
+            await asyncio.wait(self._running)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _done(self, folder: Path) -> AsyncGenerator[ItemDone, None]:
         answered, todo = await asyncio.to_thread(self._sorted, folder)
         for done in answered:
             yield done
         # No more at once than can be worked on, so that somebody with one file waits for no whole batch.
-        running: set[asyncio.Task[ItemDone | None]] = set()
-        try:
-            while todo or running:
-                while todo and len(running) < REGISTRATIONS.most:
-                    running.add(asyncio.create_task(self._one(todo.pop(0), folder)))
-                ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in ended:
-                    registered = task.result()
-                    if registered is not None:
-                        yield registered
-        finally:
-            if running:
-                # The caller has gone; what is being worked on still needs its files.
-                await asyncio.wait(running)
+        while todo or self._running:
+            while todo and len(self._running) < REGISTRATIONS.most:
+                self._running.add(asyncio.create_task(self._one(todo.pop(0), folder)))
+            ended, self._running = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                registered = task.result()
+                if registered is not None:
+                    yield registered
         for done in await asyncio.to_thread(self._placed):
             yield done
         if self._order.deploy or self._order.family is not None:
