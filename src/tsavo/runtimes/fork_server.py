@@ -11,6 +11,7 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -59,6 +60,9 @@ _WARM: Final = (
     "tsavo.formats.sklearn_models",
     "tsavo.formats.thresholds",
 )
+# skops imports all of scikit-learn to know its types, and this part of it imports PyTorch: two seconds and 185 MiB for
+# something that few models need. It has no type of a model.
+_LEFT_OUT: Final = "sklearn.externals.array_api_compat.torch"
 _MOST_DESCRIPTORS: Final = 3
 _LAST_DESCRIPTOR: Final = 1 << 16
 
@@ -88,12 +92,27 @@ def _keep_descriptors(order: ForkOrder, descriptors: list[int]) -> None:
 
 
 def _warm_up() -> None:
+    with _left_out(_LEFT_OUT):
+        _import_all()
+    with contextlib.suppress(Exception):
+        import_module("tsavo.runtimes.preparing").installed_libraries()
+
+
+@contextlib.contextmanager
+def _left_out(name: str) -> Iterator[None]:
+    """Have a module be missing for a while."""
+    sys.modules[name] = None  # type: ignore[assignment] # which is how Python is told so
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+def _import_all() -> None:
     for name in _WARM:
         # What is not installed is not needed; a library that is broken will say so to the worker.
         with contextlib.suppress(Exception):
             import_module(name)
-    with contextlib.suppress(Exception):
-        import_module("tsavo.runtimes.preparing").installed_libraries()
 
 
 def main(descriptor: int, idle_seconds: float) -> int:
