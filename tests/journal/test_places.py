@@ -144,6 +144,24 @@ def test_an_answer_without_a_record_is_flagged_counted_and_noted_for_the_next_wr
     assert payloads(path) == [b"4444"]
 
 
+def test_the_count_of_a_process_that_was_killed_is_written_though_no_record_comes(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "a.db"
+    path.parent.mkdir()
+    killed = Notes(path)
+    killed.unrecorded(33, 61, 1_000)
+    killed.close()
+
+    def written() -> list[tuple[int, int]]:
+        with Journal(path) as journal:
+            return [(gap.answers, gap.decisions) for gap in journal.gaps()]
+
+    async def work(writer: JournalWriter) -> None:
+        assert await comes(lambda: written() == [(33, 61)])
+
+    with_writer(path, work)
+    assert written() == [(33, 61)]
+
+
 def test_a_count_that_began_on_a_read_only_disk_outlives_the_process_too(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     beside = path.with_name("a.db-notes")

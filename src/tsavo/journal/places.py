@@ -181,7 +181,9 @@ class Places:
                     log.tidy()
                 else:
                     log.tidy(rows)
-            if self._failure is not None and time.monotonic() >= self._again_at:
+            # What a process that was killed had noted is written even if no record comes for long.
+            owed = self._failure is not None or self.first.notes.gap is not None
+            if owed and time.monotonic() >= self._again_at:
                 self._try_first([], ())
             elif time.monotonic() >= self._measured_at + _MEASURE_SECONDS:
                 self._measure()
