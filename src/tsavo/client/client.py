@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
@@ -79,6 +80,8 @@ class Client(VersionQuestions, PrivacyQuestions, BulkRegistration, SqlQuestions,
     def __init__(self, url: str) -> None:
         super().__init__(Transport(url))
         self._gateway_now: Transport | None = None
+        # Threads that ask at the same time share one.
+        self._opening = threading.Lock()
 
     def __enter__(self) -> Client:
         return self
@@ -101,10 +104,11 @@ class Client(VersionQuestions, PrivacyQuestions, BulkRegistration, SqlQuestions,
 
     @property
     def _gateway(self) -> Transport:
-        if self._gateway_now is None:
-            status: _Status = self._console.get("/api/status", _Status)
-            self._gateway_now = Transport(status.gateway)
-        return self._gateway_now
+        with self._opening:
+            if self._gateway_now is None:
+                status: _Status = self._console.get("/api/status", _Status)
+                self._gateway_now = Transport(status.gateway)
+            return self._gateway_now
 
     def register(
         self,
