@@ -15,7 +15,7 @@ import threading
 from abc import ABC, abstractmethod
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -34,6 +34,9 @@ _NOWHERE: Final = "/nonexistent"
 _END_SECONDS: Final = 5.0
 
 
+_Identity: TypeAlias = "tuple[int, int] | None"
+
+
 class QueryProcess(ABC):
     """A process that takes one order.
 
@@ -41,13 +44,15 @@ class QueryProcess(ABC):
     ----------
     folder
         What it may read.
+    identity
+        Of that folder, from before the process was begun: one that came later it has not entered.
     results
         Where it takes the order, and answers.
     """
 
-    def __init__(self, folder: str, results: socket.socket) -> None:
+    def __init__(self, folder: str, identity: _Identity, results: socket.socket) -> None:
         self.results = results
-        self._folder, self._identity = folder, _identity(folder)
+        self._folder, self._identity = folder, identity
 
     def may_read(self, folder: str | None) -> bool:
         """Whether it was started for this folder, and not for one that was there before; ``None``: for any."""
@@ -83,7 +88,7 @@ class QueryProcess(ABC):
         """End it."""
 
 
-def _identity(folder: str) -> tuple[int, int] | None:
+def _identity(folder: str) -> _Identity:
     try:
         found = Path(folder).stat()
     except OSError:
@@ -94,8 +99,10 @@ def _identity(folder: str) -> tuple[int, int] | None:
 class _Copy(QueryProcess):
     """A copy of the warm process, which ends it when `state` says so or closes."""
 
-    def __init__(self, folder: str, results: socket.socket, state: socket.socket) -> None:
-        super().__init__(folder, results)
+    def __init__(
+        self, folder: str, identity: _Identity, results: socket.socket, state: socket.socket
+    ) -> None:
+        super().__init__(folder, identity, results)
         self._state = state
 
     def code(self) -> int | None:
@@ -117,8 +124,10 @@ class _Copy(QueryProcess):
 class _Fresh(QueryProcess):
     """A process that was started for one query."""
 
-    def __init__(self, folder: str, results: socket.socket, theirs: socket.socket) -> None:
-        super().__init__(folder, results)
+    def __init__(
+        self, folder: str, identity: _Identity, results: socket.socket, theirs: socket.socket
+    ) -> None:
+        super().__init__(folder, identity, results)
         self._process = subprocess.Popen(
             [sys.executable, "-P", _PROGRAM, str(theirs.fileno()), "0", folder],
             cwd="/",
@@ -184,14 +193,15 @@ class QueryProcesses:
 
     def begun(self, folder: str) -> QueryProcess:
         """A new process; raise `Unavailable` when none can be started."""
+        identity = _identity(folder)
         ours, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as held:
             held.enter_context(ours)
             try:
                 state = self._server.begun(msgspec.json.encode(Place(folder)), [theirs.fileno()])
-                process: QueryProcess = _Copy(folder, ours, state)
+                process: QueryProcess = _Copy(folder, identity, ours, state)
             except ServerGone:
-                process = _Fresh(folder, ours, theirs)
+                process = _Fresh(folder, identity, ours, theirs)
             except OSError as error:
                 raise _not_started(folder, error) from error
             held.pop_all()
