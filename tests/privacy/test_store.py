@@ -62,16 +62,6 @@ def test_a_key_that_only_a_record_names_is_erased_and_stays_so(store: KeyStore) 
     assert [(one.subject, one.time) for one in store.erasures()] == [("zoe", 5), ("zoe", 9)]
 
 
-def test_unused_keys_go_and_used_ones_stay(store: KeyStore) -> None:
-    (old, _), (used, _), (erased, _) = store.make(3, 10)
-    ((fresh, _),) = store.make(1, 20)
-    store.assign([(used, "a"), (erased, "b")])
-    store.erase("b", [], 11)
-    assert store.drop_unused(15) == 1
-    found = store.open([old, used, erased, fresh])
-    assert (set(found.keys), set(found.erased)) == ({used, fresh}, {erased})
-
-
 def test_another_file_is_no_store(tmp_path: Path) -> None:
     path = tmp_path / "keys.db"
     with pytest.raises(NotFound):

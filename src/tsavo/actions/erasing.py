@@ -29,13 +29,12 @@ from tsavo.registry import (
     save_erasure,
 )
 from tsavo.storage import IdSource
-from tsavo.vocabulary import Erasure, Invalid, WaitingOutcome, subject_text
+from tsavo.vocabulary import Conflict, Erasure, Invalid, WaitingOutcome, subject_text
 
 __all__ = ["PSEUDONYM", "BackupsErased", "erase_subject", "finish_erasures"]
 
 _PAGE: Final = 1_000
 _PIECE: Final = 5_000
-_TRIES: Final = 5
 PSEUDONYM: Final = "pseudonym"
 """The business key by which outcomes of sealed subjects wait for their decisions."""
 
@@ -111,6 +110,7 @@ def finish_erasures(
     plane: ControlPlane,
     lake: Lake,
     *,
+    ship: Callable[[], None],
     backups: Callable[[str, Sequence[bytes], Sequence[str]], BackupsErased],
     scrub: Callable[[], None],
 ) -> list[Erasure]:
@@ -118,6 +118,8 @@ def finish_erasures(
 
     Parameters
     ----------
+    ship
+        Moves all that is in the journals to the lake.
     backups
         Destroys the keys of a pseudonym, by their ids too, in every backup that can be reached; and tells which
         backups hold files that have left the home: of the lake by their places there, artifacts by their digests.
@@ -128,20 +130,21 @@ def finish_erasures(
         return []
     with plane.database.read() as connection:
         pending = pending_erasures(connection)
-    return [_finish(plane, lake, one, backups, scrub) for one in pending]
+    return [_finish(plane, lake, one, ship, backups, scrub) for one in pending]
 
 
 def _finish(
     plane: ControlPlane,
     lake: Lake,
     erasure: Erasure,
+    ship: Callable[[], None],
     backups: Callable[[str, Sequence[bytes], Sequence[str]], BackupsErased],
     scrub: Callable[[], None],
 ) -> Erasure:
     pseudonym = erasure.subject
     pseudonym_of = keys_of_plane(plane).pseudonyms()
     ids = _destroy(plane, lake, pseudonym)
-    rows, files = _drop_rows(plane, lake, pseudonym, pseudonym_of)
+    rows, files = _drop_rows(plane, lake, pseudonym, pseudonym_of, ship)
     waiting = _drop_waiting(plane, pseudonym, pseudonym_of)
     redacted = redact_training_data(plane, pseudonym, pseudonym_of)
     seen = backups(pseudonym, ids, [*files, *redacted.artifacts])
@@ -172,26 +175,36 @@ def _destroy(plane: ControlPlane, lake: Lake, pseudonym: str) -> list[bytes]:
 
 
 def _drop_rows(
-    plane: ControlPlane, lake: Lake, pseudonym: str, pseudonym_of: Callable[[Any], str | None]
+    plane: ControlPlane,
+    lake: Lake,
+    pseudonym: str,
+    pseudonym_of: Callable[[Any], str | None],
+    ship: Callable[[], None],
 ) -> tuple[int, list[str]]:
     """Delete rows that name the subject in plain text; how many, and the files that held them."""
     with plane.database.read() as connection:
-        everything = items_of(lambda offset: list_routes(connection, offset=offset, limit=_PAGE))
-        routes = [route for route in everything if route.privacy is not None and route.privacy.subject]
-    if routes:
+        routes = items_of(lambda offset: list_routes(connection, offset=offset, limit=_PAGE))
+        columns = {
+            route.endpoint: route.privacy.subject
+            for route in routes
+            if route.privacy is not None and route.privacy.subject is not None
+        }
+    if columns:
         # Rows that wait in the journals become files first.
-        while lake.ship().more:
-            continue
+        ship()
     rows = 0
     files: list[str] = []
-    for route in routes:
-        assert route.privacy is not None and route.privacy.subject is not None  # noqa: S101 -- as chosen
-        for _ in range(_TRIES):
-            dropped = lake.drop_plain(route.endpoint, route.privacy.subject, pseudonym, pseudonym_of)
-            if dropped is not None:
-                rows += dropped.rows
-                files += dropped.files
-                break
+    for endpoint, column in columns.items():
+        dropped = lake.drop_plain(endpoint, column, pseudonym, pseudonym_of)
+        if dropped is None:
+            raise Conflict(
+                "somebody else wrote to the table meanwhile",
+                field="endpoint",
+                found=endpoint,
+                next_step="nothing was changed; it is tried again",
+            )
+        rows += dropped.rows
+        files += dropped.files
     return rows, files
 
 

@@ -1,10 +1,10 @@
-"""What the keeper does about erased subjects, and about keys that nobody uses."""
+"""What the keeper does about erased subjects."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tsavo.actions import BackupsErased, finish_erasures
@@ -18,16 +18,15 @@ __all__ = ["Forgetter", "finish"]
 
 _LOG: Final = logging.getLogger("tsavo.keeper")
 _LOOK_SECONDS: Final = 1.0
-# Longer than any process keeps keys in stock, by far.
-_UNUSED_NANOSECONDS: Final = 30 * 24 * 3600 * 1_000_000_000
 
 
 class Forgetter:
     """Finishes erasures in the keeper's rounds."""
 
-    def __init__(self, home: Home, parts: Parts) -> None:
+    def __init__(self, home: Home, parts: Parts, ship: Callable[[], None]) -> None:
         self._home = home
         self._parts = parts
+        self._ship = ship
         self._looked = 0.0
         self._failing = False
 
@@ -36,7 +35,7 @@ class Forgetter:
         if not self._home.keys.exists() or time.monotonic() - self._looked < _LOOK_SECONDS:
             return
         try:
-            finished = finish(self._home, self._parts)
+            finished = finish(self._home, self._parts, self._ship)
         except (
             Exception
         ) as error:  # decisions go on being shipped and watched, whatever keeps this from being done
@@ -55,18 +54,15 @@ class Forgetter:
             )
         self._looked = time.monotonic()
 
-    def drop_unused_keys(self) -> None:
-        """Remove keys that were made ahead and never used, once no record can name them any more."""
-        keys = self._parts.control.keys
-        if keys is None or not keys.exists() or any(one["rows"] for one in self._parts.lake.backlog()):
-            return
-        dropped = keys.open().drop_unused(self._parts.clock.nanoseconds() - _UNUSED_NANOSECONDS)
-        if dropped:
-            _LOG.info("%d keys that nobody had used were removed", dropped)
 
+def finish(home: Home, parts: Parts, ship: Callable[[], None]) -> list[Erasure]:
+    """Finish the erasures of a home that are pending; nobody else may be writing to its lake.
 
-def finish(home: Home, parts: Parts) -> list[Erasure]:
-    """Finish the erasures of a home that are pending; nobody else may be writing to its lake."""
+    Parameters
+    ----------
+    ship
+        Moves all that is in the journals to the lake.
+    """
 
     def backups(pseudonym: str, ids: Sequence[bytes], files: Sequence[str]) -> BackupsErased:
         return erase_in_backups(known_folders(home), {pseudonym: ids}, files, parts.clock.now())
@@ -77,4 +73,4 @@ def finish(home: Home, parts: Parts) -> list[Erasure]:
                 _LOG.warning("%s still holds bytes of what was deleted", path)
         parts.database.scrub()
 
-    return finish_erasures(parts.control, parts.lake, backups=backups, scrub=clean)
+    return finish_erasures(parts.control, parts.lake, ship=ship, backups=backups, scrub=clean)

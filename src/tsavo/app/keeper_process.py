@@ -55,7 +55,7 @@ class Keeper:
             ),
         )
         self._attestor = _open_log(child, self._parts)
-        self._forgetter = Forgetter(child.home, self._parts)
+        self._forgetter = Forgetter(child.home, self._parts, self._ship_all)
         self._expirer = Expirer(self._parts, child.settings.lake.retention)
         self._turn = child.home.lake_turn
         self._stop = threading.Event()
@@ -99,12 +99,8 @@ class Keeper:
         """Ship, watch, tidy; return whether there is more to do at once."""
         for event in self._events.round():
             _LOG.error("%s", event)
-        shipped = self._parts.lake.ship(patience=self._patience)
-        for complaint in shipped.quarantined:
-            _LOG.error("a journal record could not be read and was set aside: %s", complaint)
+        more = self._ship(self._patience)
         self._forgetter.round()
-        if self._behind is not None:
-            self._behind |= shipped.endpoints
         for route in self._routes_to_watch():
             if self._stop.is_set():
                 return False
@@ -114,11 +110,23 @@ class Keeper:
             self._expirer.expire()
             self._parts.lake.maintain()
             self._tidy_environments()
-            self._forgetter.drop_unused_keys()
             self._maintained = time.monotonic()
         if self._attestor is not None:
             self._attestor.round()
+        return more
+
+    def _ship(self, patience: Patience | None) -> bool:
+        """Move records to the lake, and note whose monitors have something to see; whether there is more."""
+        shipped = self._parts.lake.ship(patience=patience)
+        for complaint in shipped.quarantined:
+            _LOG.error("a journal record could not be read and was set aside: %s", complaint)
+        if self._behind is not None:
+            self._behind |= shipped.endpoints
         return shipped.more
+
+    def _ship_all(self) -> None:
+        while self._ship(None):
+            continue
 
     def _tidy_environments(self) -> None:
         """Remove environments that no version runs in, once nobody has asked for them for a day."""

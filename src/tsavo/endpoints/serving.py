@@ -238,9 +238,10 @@ class DataPlane:
             parts = [Part(route.champion, "champion", off="" if route.plug is None else "plug")]
         else:
             batch, row_flags, parts = divided(lane, champion, request, asked)
-        sealing: Sealing = OPEN
-        if route.privacy is not None:
-            sealing = await self._desk.sealing(route.privacy, signature, batch, asked.origin)
+        personal = route.privacy
+        sealing = (
+            OPEN if personal is None else await self._desk.sealing(personal, signature, batch, asked.origin)
+        )
         read = self._nanoseconds()
         if len(parts) == 1:
             part = parts[0]
@@ -262,22 +263,7 @@ class DataPlane:
                 row_flags,
             )
             course = Course(asked.started, read, scored)
-            payload = await written(
-                sealing,
-                batch.rows,
-                partial(
-                    record,
-                    answer,
-                    signature,
-                    batch,
-                    asked.origin,
-                    course,
-                    runtime=self._runtime,
-                    segment=part.segment,
-                    sealing=sealing,
-                ),
-            )
-            answer = await self._keep((payload,), answer, asked)
+            answer = await self._keep_one(answer, signature, batch, asked, course, sealing, part.segment)
         else:
             given = await self._give_each(lane, champion, batch, parts)
             scored = self._nanoseconds()
@@ -333,6 +319,30 @@ class DataPlane:
             given.append(await self._answering.give(lane, champion, take_rows(batch, part.places), part))
         return given
 
+    async def _keep_one(
+        self,
+        answer: Answer,
+        spoken: Signature,
+        batch: Batch,
+        asked: Asked,
+        course: Course,
+        sealing: Sealing,
+        segment: str = "",
+    ) -> Answer:
+        """As `_keep`, of what one version answered."""
+        write = partial(
+            record,
+            answer,
+            spoken,
+            batch,
+            asked.origin,
+            course,
+            runtime=self._runtime,
+            segment=segment,
+            sealing=sealing,
+        )
+        return await self._keep((await written(sealing, batch.rows, write),), answer, asked)
+
     async def _keep(self, payloads: Sequence[bytes], answer: Answer, asked: Asked) -> Answer:
         """The answer, once its decisions are on disk; flagged, where it may be given without."""
         if asked.reply is None:
@@ -364,9 +374,10 @@ class DataPlane:
         if asked.wanted is not None:
             check_wanted(version.signature, asked.wanted)
         batch, row_flags = version.reader.read(asked.tensors)
-        sealing: Sealing = OPEN
-        if route.privacy is not None:
-            sealing = await self._desk.sealing(route.privacy, version.signature, batch, asked.origin)
+        personal, signature = route.privacy, version.signature
+        sealing = (
+            OPEN if personal is None else await self._desk.sealing(personal, signature, batch, asked.origin)
+        )
         read = self._nanoseconds()
         # A pulled plug is off for everybody; the versions beside the champion are not what it was pulled for.
         if route.plug is not None and version.ref == route.champion:
@@ -388,18 +399,7 @@ class DataPlane:
         )
         scored = self._nanoseconds()
         course = Course(asked.started, read, scored)
-        write = partial(
-            record,
-            answer,
-            version.signature,
-            batch,
-            asked.origin,
-            course,
-            runtime=self._runtime,
-            sealing=sealing,
-        )
-        payload = await written(sealing, batch.rows, write)
-        answer = await self._keep((payload,), answer, asked)
+        answer = await self._keep_one(answer, signature, batch, asked, course, sealing)
         self.statistics.of(answer.endpoint).answered(
             answer.version, answer.role, answer.rows, asked.started, read, scored, self._nanoseconds()
         )

@@ -145,16 +145,6 @@ class KeyStore:
         query = "SELECT id FROM keys WHERE subject = ? AND wrapped IS NULL"
         return [key_id for (key_id,) in self._read(query, [subject])]
 
-    def drop_unused(self, before: int) -> int:
-        """Remove keys that were made before a moment and never used; return how many.
-
-        Call it only when every record from before then has been read, and no process still has keys from then in stock.
-        """
-        with self._changing() as connection:
-            return connection.execute(
-                "DELETE FROM keys WHERE subject IS NULL AND erased IS NULL AND made < ?", (before,)
-            ).rowcount
-
     def changes(self) -> int:
         """A number that is another one after each change that another process has made."""
         return int(self._read("PRAGMA data_version", [])[0][0])

@@ -22,11 +22,10 @@ from tsavo.vocabulary import TsavoError
 
 __all__ = ["SubjectKeys"]
 
-_STOCK: Final = 1024
+_STOCK: Final = 256
+_LARGEST_STOCK: Final = 4096
 _MOST_SUBJECTS: Final = 65_536
 _LOOK_SECONDS: Final = 0.2
-# A key that nobody has used for so long is left to be removed, and new ones are made.
-_FRESH_NANOSECONDS: Final = 24 * 3600 * 1_000_000_000
 
 
 class SubjectKeys:
@@ -39,7 +38,8 @@ class SubjectKeys:
     nanoseconds
         The time, in nanoseconds since 1970 UTC.
     stock
-        So many keys are kept ready.
+        So many keys are kept ready at first. What is left of them when the process ends stays unused: a few bytes
+        each, and nobody can know that no record names them.
     most
         So many subjects are remembered; of more, those whose requests are the longest ago are let go.
     """
@@ -58,7 +58,6 @@ class SubjectKeys:
         self._most = most
         self._store: KeyStore | None = None
         self._stock: deque[tuple[bytes, bytes]] = deque()
-        self._made = 0
         self._known: OrderedDict[str, SubjectKey] = OrderedDict()
         self._filling = asyncio.Lock()
         self._refilling: asyncio.Task[None] | None = None
@@ -80,6 +79,8 @@ class SubjectKeys:
             await self._fill(0)
         # Others may take what was made for us while we wait.
         while len(fresh := {one for one in subjects if one not in self._known}) > len(self._stock):
+            # Where somebody had to wait, more are kept from now on.
+            self._size = min(2 * self._size, max(self._size, _LARGEST_STOCK))
             await self._fill(len(fresh))
         if fresh and len(self._stock) < self._size // 2 and self._refilling is None:
             self._refilling = asyncio.get_running_loop().create_task(self._refill())
@@ -120,14 +121,11 @@ class SubjectKeys:
 
     async def _fill(self, needed: int) -> None:
         async with self._filling:
-            if self._nanoseconds() - self._made > _FRESH_NANOSECONDS:
-                self._stock.clear()
             missing = max(self._size, needed) - len(self._stock)
             if missing > 0:
                 loop = asyncio.get_running_loop()
                 now = self._nanoseconds()
                 self._stock.extend(await loop.run_in_executor(None, self._make, missing, now, loop))
-                self._made = now
 
     def _make(self, count: int, now: int, loop: asyncio.AbstractEventLoop) -> list[tuple[bytes, bytes]]:
         if self._store is None:
